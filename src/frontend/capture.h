@@ -1,0 +1,73 @@
+// Records ops into the open segment, hashes as it goes, cuts. No PyTorch here.
+//
+// Thread rule: one mutex around an append (AppendLock); program order is the order of appends. Never wait
+// under it. Functions marked [lock] need it held.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "src/frontend/session.h"
+#include "src/wire/segment.h"
+
+namespace moai::frontend {
+
+// The client's side of one device storage: context of its DataPtr. Freed when nobody needs it (the recorder
+// keeps it alive while the open segment names it).
+struct Storage {
+  uint64_t id = 0;         // 0 until it appears in a record or an upload
+  uint64_t epoch = 0;      // of the segment that `slot` belongs to
+  uint32_t slot = 0;
+  uint64_t bytes = 0;
+  void* address = nullptr; // in the PROT_NONE reservation
+};
+
+class Recorder {
+ public:
+  explicit Recorder(Session& session);
+  ~Recorder();
+
+  // One op: begin, arguments in schema order, outputs, end. [lock]
+  void begin(std::string_view name);
+  void tensor(Storage*, const wire::View&);
+  void none();
+  void list(size_t count);                       // `count` tensor() or none() follow
+  void integer(int64_t);
+  void integers(std::span<const int64_t>);
+  void real(double);                             // structural
+  void reals(std::span<const double>);
+  void scalar_int(int64_t);                      // lifted
+  void scalar_real(double);
+  void scalar_bool(bool);
+  void scalar_list(std::span<const uint64_t> bits, wire::Tag kind);  // collapses equal values
+  void text(std::string_view);
+  void rng(uint64_t seed, uint64_t offset);
+  void outputs(size_t count);                    // `count` tensor() or none() follow
+  void end();
+
+  std::mutex& mutex() { return mutex_; }
+
+  // Hands the open segment over; nothing when it is empty and nothing died. May wait for run-ahead. Do not
+  // hold the mutex. `is_step`: the cut of an optimizer step.
+  Status cut(bool is_step = false);
+  // Cut, then read.
+  Status read(Storage*, const wire::View&, std::span<std::byte> out);
+  // Fills a storage that has no id yet. Does not cut.
+  Status upload(Storage*, std::span<const std::byte> data);
+  bool has_contents(const Storage* s) const { return s->id != 0 || s->epoch == epoch_; }
+  // The storage died (deleter). Never throws, never waits.
+  void died(Storage*) noexcept;
+  uint64_t ops_recorded() const;
+
+ private:
+  struct State;
+  std::mutex mutex_;
+  uint64_t epoch_ = 1;
+  Session& session_;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace moai::frontend

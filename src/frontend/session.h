@@ -1,0 +1,75 @@
+// The client's end of a session: connects at first use, hands segments over, reads back. No PyTorch here.
+//
+// Thread rule: all functions may be called from any thread. Calls that wait take a poll function that the
+// caller's thread runs every 50 ms (signals); returning false ends the wait with `interrupted`.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "moai/status.h"
+#include "src/wire/messages.h"
+
+namespace moai::frontend {
+
+struct SessionOptions {
+  std::string server;        // URL[,URL...]; empty: nothing configured
+  std::string command;       // for moreh-smi
+  double connect_seconds = 30;
+  std::function<bool()> poll;  // false: stop waiting
+};
+
+// Counters of `moai run --stats`; all since the process began.
+struct SessionCounters {
+  uint64_t steps = 0, ops_recorded = 0, views = 0, blocking_round_trips = 0;
+  uint64_t bytes_up = 0, bytes_down = 0;
+  uint64_t segments_compiled = 0, segments_reused = 0;   // unknown at their cut, known
+  uint64_t frames_sent = 0, frames_received = 0;
+  uint64_t waits_read = 0, waits_sync = 0, waits_upload = 0, waits_run_ahead = 0, waits_memory = 0;
+  std::string transport;
+};
+
+struct MemoryInfo {
+  uint64_t total_bytes = 0, live_bytes = 0, peak_bytes = 0;
+};
+
+class Session {
+ public:
+  virtual ~Session() = default;
+
+  // Connects if need be. The first failure is sticky: every later call repeats it.
+  virtual Status ensure() = 0;
+  virtual bool is_connected() const = 0;
+  // Whether the server lowers `name` for a first operand of this dtype (connects).
+  virtual StatusOr<bool> supports(const std::string& name, DType dtype) = 0;
+  virtual StatusOr<MemoryInfo> memory() = 0;  // connects
+
+  // Hand-over of a cut segment. known: the server has its definition (then `segment` is not encoded).
+  // Waits only while more than kUnfinishedSegmentsMax are unfinished. A pending error is returned here.
+  virtual Status submit(const wire::Segment& segment, wire::Execute execute, bool known) = 0;
+  // A new storage with these bytes; `data` may be reused when it returns.
+  virtual Status upload(uint64_t storage, std::span<const std::byte> data) = 0;
+  virtual Status deaths(std::vector<uint64_t> ids) = 0;
+  // The elements of a view, row-major, into `out`. Requires: everything before was submitted.
+  virtual Status read(uint64_t storage, const wire::View& view, std::span<std::byte> out) = 0;
+  // Waits until all that was submitted is done; plans: and no background work is left.
+  virtual Status sync(bool plans) = 0;
+  // A time stamp of the server when all before is done. Does not wait.
+  virtual Status record_event(uint64_t id) = 0;
+  // Nanoseconds of a recorded event once done; code `again` while it is not (never waits).
+  virtual StatusOr<uint64_t> event_time(uint64_t id) = 0;
+  virtual Status hint(const std::string& key, const std::string& value) = 0;
+
+  virtual SessionCounters counters() const = 0;
+  virtual std::vector<std::string> notes() const = 0;
+  // In a fork child: forget the connection untouched; every call fails with CUDA's sentence.
+  virtual void forked() = 0;
+  virtual void close() = 0;
+};
+
+std::unique_ptr<Session> make_session(SessionOptions options);
+
+}  // namespace moai::frontend

@@ -1,0 +1,81 @@
+// What the lowering of one op sees: its arguments, reads and writes of storages as SSA values, a builder.
+#pragma once
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "src/ir/build.h"
+#include "src/wire/reader.h"
+
+namespace moai::lower {
+
+class Replay;  // storage versions of the segment being lowered (replay.h)
+
+class OpContext {
+ public:
+  OpContext(Replay& replay, const wire::Segment& segment, size_t op, uint32_t* scalar_index);
+
+  wire::ArgReader args;
+  ir::Builder& b;
+  std::string_view name() const;  // "add.Tensor"
+
+  // The elements that a tensor argument shows now: shape = view sizes, dtype = view dtype.
+  ir::ValueId read(const wire::TensorArg&);
+  const wire::View& view(const wire::TensorArg&) const;
+  // args.tensor() and read(); fails when the argument is None.
+  ir::ValueId read_next();
+  std::optional<ir::ValueId> read_next_optional();
+  std::vector<ir::ValueId> read_list();  // a list without None
+
+  // A number as 0-dim value of dtype (lifted: a graph input, converted; real to integer truncates).
+  ir::ValueId scalar(const wire::ScalarArg&, DType dtype);
+  // The same, broadcast to a shape.
+  ir::ValueId scalar(const wire::ScalarArg&, DType dtype, const Shape& shape);
+
+  // The outputs of the op: all of them, once, after the arguments were read.
+  std::vector<std::optional<wire::TensorArg>> outputs() { return args.outputs(); }
+  // Makes `value` the contents of what the output shows: converts to its dtype; refuses another shape.
+  void write(const wire::TensorArg& output, ir::ValueId value);
+  // The usual end of a lowering: one output per value, None outputs skipped.
+  void finish(std::span<const ir::ValueId> values);
+  void finish(ir::ValueId value) { finish(std::span(&value, 1)); }
+
+  void fail(Status s) { b.fail(std::move(s)); }
+
+ private:
+  Replay& replay_;
+  const wire::Segment& segment_;
+  size_t op_;
+};
+
+using LowerFn = void (*)(OpContext&);
+
+// A row of the op map. dtypes: mask of the first tensor operand's dtypes that the lowering takes.
+struct OpRow {
+  std::string_view name;
+  uint32_t dtypes;
+  LowerFn lower;
+};
+
+inline constexpr uint32_t kFloats = mask_of(DType::f64) | mask_of(DType::f32) | mask_of(DType::f16) | mask_of(DType::bf16);
+inline constexpr uint32_t kIntegers =
+    mask_of(DType::i64) | mask_of(DType::i32) | mask_of(DType::i16) | mask_of(DType::i8) | mask_of(DType::u8);
+inline constexpr uint32_t kBool = mask_of(DType::boolean);
+inline constexpr uint32_t kNumbers = kFloats | kIntegers;
+inline constexpr uint32_t kAll = kNumbers | kBool;
+
+// The families, a file each (decompose_<family>.cc); lower.cc joins them.
+std::span<const OpRow> pointwise_ops();   // aten_map.def and decompose_pointwise.cc
+std::span<const OpRow> create_ops();      // factories, copies, casts, fill
+std::span<const OpRow> reduce_ops();
+std::span<const OpRow> index_ops();       // cat stack index gather scatter sort topk embedding ...
+std::span<const OpRow> random_ops();
+std::span<const OpRow> optimizer_ops();   // _foreach_*, _fused_*, _amp_*
+std::span<const OpRow> matrix_ops();      // mm addmm bmm baddbmm dot mv ...
+std::span<const OpRow> conv_ops();        // convolution, pooling, upsampling, padding
+std::span<const OpRow> norm_ops();        // softmax, batch, layer and group norm
+std::span<const OpRow> loss_ops();        // nll, bce, mse, smooth_l1, kl ...
+std::span<const OpRow> attention_ops();   // sdpa and its backward
+std::span<const OpRow> recurrent_ops();   // fused LSTM and GRU cells
+
+}  // namespace moai::lower
