@@ -2,6 +2,8 @@
 #pragma once
 #include <optional>
 #include <span>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "src/ir/build.h"
@@ -32,8 +34,14 @@ class OpContext {
   // The same, broadcast to a shape.
   ir::ValueId scalar(const wire::ScalarArg&, DType dtype, const Shape& shape);
 
-  // The outputs of the op: all of them, once, after the arguments were read.
-  std::vector<std::optional<wire::TensorArg>> outputs() { return args.outputs(); }
+  // Seed and offset of the next argument, a generator, as 0-dim i64; zeros where it has none.
+  std::pair<ir::ValueId, ir::ValueId> rng();
+
+  // The outputs of the op, after the arguments that matter were read: skips those left (layout, device ...).
+  const std::vector<std::optional<wire::TensorArg>>& outputs();
+  // Type of output i as the client allocated it; f32 and rank 0, failed, where there is none.
+  DType output_dtype(size_t i = 0);
+  const Shape& output_shape(size_t i = 0);
   // Makes `value` the contents of what the output shows: converts to its dtype; refuses another shape.
   void write(const wire::TensorArg& output, ir::ValueId value);
   // The usual end of a lowering: one output per value, None outputs skipped.
@@ -43,9 +51,13 @@ class OpContext {
   void fail(Status s) { b.fail(std::move(s)); }
 
  private:
+  const wire::View* output_view(size_t i);
+  void skip_argument();
+
   Replay& replay_;
   const wire::Segment& segment_;
   size_t op_;
+  std::optional<std::vector<std::optional<wire::TensorArg>>> outputs_;
 };
 
 using LowerFn = void (*)(OpContext&);
@@ -64,7 +76,7 @@ inline constexpr uint32_t kBool = mask_of(DType::boolean);
 inline constexpr uint32_t kNumbers = kFloats | kIntegers;
 inline constexpr uint32_t kAll = kNumbers | kBool;
 
-// The families, a file each (decompose_<family>.cc); lower.cc joins them.
+// The families, a file each (decompose_<family>.cc); families.cc joins them.
 std::span<const OpRow> pointwise_ops();   // aten_map.def and decompose_pointwise.cc
 std::span<const OpRow> create_ops();      // factories, copies, casts, fill
 std::span<const OpRow> reduce_ops();
@@ -77,5 +89,8 @@ std::span<const OpRow> norm_ops();        // softmax, batch, layer and group nor
 std::span<const OpRow> loss_ops();        // nll, bce, mse, smooth_l1, kl ...
 std::span<const OpRow> attention_ops();   // sdpa and its backward
 std::span<const OpRow> recurrent_ops();   // fused LSTM and GRU cells
+
+// All rows, in the order of the families.
+std::vector<OpRow> all_ops();
 
 }  // namespace moai::lower
