@@ -1,6 +1,7 @@
 // What the lowering of one op sees.
 #include "src/lower/op_context.h"
 
+#include <algorithm>
 #include <string>
 
 #include "src/lower/replay.h"
@@ -14,6 +15,48 @@ std::string text_of(const Shape& shape) {
   return s + "]";
 }
 
+// Finds the outputs of an op and counts its lifted values. The segment is verified: lengths are in bounds.
+struct Tail {
+  std::vector<std::optional<wire::TensorArg>> outputs;
+  uint32_t lifted = 0;
+  Tail(const wire::Segment& segment, size_t op);
+};
+
+uint32_t entries_of(uint64_t word) {  // of a list of numbers
+  const auto payload = static_cast<uint64_t>(wire::payload_of(word));
+  const auto count = static_cast<uint32_t>(payload);
+  return payload >> 40 & 1 ? std::min(count, 1u) : count;
+}
+
+Tail::Tail(const wire::Segment& segment, size_t op) {
+  uint32_t at = op == 0 ? 0 : segment.op_end[op - 1];
+  while (at < segment.op_end[op]) {
+    const uint64_t word = segment.words[at++];
+    const auto count = static_cast<uint32_t>(wire::payload_of(word));
+    switch (wire::tag_of(word)) {
+      case wire::Tag::tensor_list:
+      case wire::Tag::integer_list:
+      case wire::Tag::real_list: at += count; break;
+      case wire::Tag::integer_wide:
+      case wire::Tag::real: at++; break;
+      case wire::Tag::scalar_int:
+      case wire::Tag::scalar_real:
+      case wire::Tag::scalar_bool: lifted++; break;
+      case wire::Tag::scalar_list: lifted += entries_of(word); break;
+      case wire::Tag::rng: lifted += 2; break;
+      case wire::Tag::outputs:
+        for (uint32_t i = 0; i < count; i++) {
+          const uint64_t t = segment.words[at++];
+          if (wire::tag_of(t) == wire::Tag::tensor)
+            outputs.push_back(wire::TensorArg{wire::slot_of(t), wire::view_of(t)});
+          else outputs.push_back(std::nullopt);
+        }
+        break;
+      default: break;
+    }
+  }
+}
+
 }  // namespace
 
 using ir::ValueId;
@@ -22,11 +65,16 @@ using wire::TensorArg;
 
 OpContext::OpContext(Replay& replay, const wire::Segment& segment, size_t op,
                      uint32_t* scalar_index)
-    : args(segment, op, scalar_index),
+    : args(segment, op, &scalar_index_),
       b(replay.builder()),
       replay_(replay),
       segment_(segment),
-      op_(op) {}
+      op_(op),
+      scalar_index_(*scalar_index) {
+  Tail tail(segment, op);
+  outputs_ = std::move(tail.outputs);
+  *scalar_index += tail.lifted;
+}
 
 std::string_view OpContext::name() const { return segment_.names[segment_.op_name[op_]]; }
 
@@ -78,33 +126,8 @@ std::pair<ValueId, ValueId> OpContext::rng() {
   return {scalar(words->first, DType::i64), scalar(words->second, DType::i64)};
 }
 
-void OpContext::skip_argument() {
-  switch (args.peek()) {
-    case wire::Tag::tensor: args.tensor(); break;
-    case wire::Tag::tensor_list: args.tensors(); break;
-    case wire::Tag::integer_list: args.integers(); break;
-    case wire::Tag::real: args.real(); break;
-    case wire::Tag::scalar_int:
-    case wire::Tag::scalar_real:
-    case wire::Tag::scalar_bool: args.scalar(); break;
-    case wire::Tag::scalar_list: args.scalars(); break;
-    case wire::Tag::text: args.text(); break;
-    case wire::Tag::rng: args.rng(); break;
-    default: args.integer(); break;
-  }
-}
-
-const std::vector<std::optional<TensorArg>>& OpContext::outputs() {
-  if (!outputs_) {
-    while (!args.at_end() && !args.failed() && args.peek() != wire::Tag::outputs) skip_argument();
-    outputs_ = args.outputs();
-  }
-  return *outputs_;
-}
-
 const wire::View* OpContext::output_view(size_t i) {
-  const auto& outs = outputs();
-  if (i < outs.size() && outs[i]) return &view(*outs[i]);
+  if (i < outputs_.size() && outputs_[i]) return &view(*outputs_[i]);
   fail(invalid("output " + std::to_string(i) + " is missing; the op writes it"));
   return nullptr;
 }
@@ -130,7 +153,7 @@ void OpContext::write(const TensorArg& output, ValueId value) {
 }
 
 void OpContext::finish(std::span<const ValueId> values) {
-  const auto& outs = outputs();
+  const auto& outs = outputs_;
   if (args.failed()) return;
   if (outs.size() != values.size())
     return fail(invalid("the client gives " + std::to_string(outs.size()) +

@@ -15,6 +15,7 @@ class Replay;  // storage versions of the segment being lowered (replay.h)
 
 class OpContext {
  public:
+  // Advances *scalar_index over the lifted values of the op.
   OpContext(Replay& replay, const wire::Segment& segment, size_t op, uint32_t* scalar_index);
 
   wire::ArgReader args;
@@ -37,8 +38,11 @@ class OpContext {
   // Seed and offset of the next argument, a generator, as 0-dim i64; zeros where it has none.
   std::pair<ir::ValueId, ir::ValueId> rng();
 
-  // The outputs of the op, after the arguments that matter were read: skips those left (layout, device ...).
-  const std::vector<std::optional<wire::TensorArg>>& outputs();
+  // The outputs of the op. Independent of `args`: may be asked at any time, and arguments that a lowering has
+  // no use for (layout, device ...) may stay unread.
+  const std::vector<std::optional<wire::TensorArg>>& outputs() const { return outputs_; }
+  // Whether the op has arguments left to read; a defaulted tail may be missing.
+  bool has_more() const { return args.peek() != wire::Tag::outputs && !args.at_end(); }
   // Type of output i as the client allocated it; f32 and rank 0, failed, where there is none.
   DType output_dtype(size_t i = 0);
   const Shape& output_shape(size_t i = 0);
@@ -52,12 +56,12 @@ class OpContext {
 
  private:
   const wire::View* output_view(size_t i);
-  void skip_argument();
 
   Replay& replay_;
   const wire::Segment& segment_;
   size_t op_;
-  std::optional<std::vector<std::optional<wire::TensorArg>>> outputs_;
+  uint32_t scalar_index_;  // of the next lifted value that `args` reads
+  std::vector<std::optional<wire::TensorArg>> outputs_;
 };
 
 using LowerFn = void (*)(OpContext&);
@@ -78,6 +82,7 @@ inline constexpr uint32_t kAll = kNumbers | kBool;
 
 // The families, a file each (decompose_<family>.cc); families.cc joins them.
 std::span<const OpRow> pointwise_ops();   // aten_map.def and decompose_pointwise.cc
+std::span<const OpRow> activation_ops();  // those with parameters, and their gradients
 std::span<const OpRow> create_ops();      // factories, copies, casts, fill
 std::span<const OpRow> reduce_ops();
 std::span<const OpRow> index_ops();       // cat stack index gather scatter sort topk embedding ...
