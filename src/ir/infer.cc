@@ -53,45 +53,39 @@ Status Rule::check_scalar(size_t i, DType dtype) const {
               to_text(in[i]));
 }
 
-namespace {
-
-// The struct of op_attrs.h that the primitive takes, as an index of Attrs.
-template <class A>
-constexpr size_t attrs_index() {
-  return Attrs(A{}).index();
-}
-
-size_t expected_attrs(Prim op) {
+Attrs default_attrs(Prim op) {
   switch (op) {
-    case Prim::constant: return attrs_index<ConstantAttrs>();
+    case Prim::constant: return ConstantAttrs{};
     case Prim::iota:
-    case Prim::concat: return attrs_index<AxisAttrs>();
+    case Prim::concat: return AxisAttrs{};
     case Prim::broadcast_in_dim:
     case Prim::transpose:
-    case Prim::reverse: return attrs_index<DimsAttrs>();
+    case Prim::reverse: return DimsAttrs{};
     case Prim::slice:
-    case Prim::update_slice: return attrs_index<SliceAttrs>();
-    case Prim::pad: return attrs_index<PadAttrs>();
-    case Prim::reduce: return attrs_index<ReduceAttrs>();
+    case Prim::update_slice: return SliceAttrs{};
+    case Prim::pad: return PadAttrs{};
+    case Prim::reduce: return ReduceAttrs{};
     case Prim::arg_reduce:
     case Prim::scan:
-    case Prim::scan_arg: return attrs_index<ScanAttrs>();
+    case Prim::scan_arg: return ScanAttrs{};
     case Prim::reduce_window:
-    case Prim::max_pool_idx: return attrs_index<WindowAttrs>();
-    case Prim::dot_general: return attrs_index<DotAttrs>();
+    case Prim::max_pool_idx: return WindowAttrs{};
+    case Prim::dot_general: return DotAttrs{};
     case Prim::conv:
-    case Prim::conv_wgrad: return attrs_index<ConvAttrs>();
+    case Prim::conv_wgrad: return ConvAttrs{};
     case Prim::gather:
     case Prim::scatter:
     case Prim::take_along:
-    case Prim::scatter_along: return attrs_index<IndexAttrs>();
+    case Prim::scatter_along: return IndexAttrs{};
     case Prim::sort:
-    case Prim::topk: return attrs_index<SortAttrs>();
+    case Prim::topk: return SortAttrs{};
     case Prim::sdpa:
-    case Prim::sdpa_bwd: return attrs_index<SdpaAttrs>();
-    default: return attrs_index<NoAttrs>();
+    case Prim::sdpa_bwd: return SdpaAttrs{};
+    default: return NoAttrs{};
   }
 }
+
+namespace {
 
 Types apply(const Rule& rule) {
   if (is_pointwise(rule.op)) return infer_pointwise(rule);
@@ -126,7 +120,8 @@ StatusOr<std::vector<Type>> infer(Prim op, const Attrs& attrs, std::span<const T
                                   const Type& hint) {
   Rule rule{op, attrs, operands, hint};
   const OpInfo& row = info(op);
-  if (attrs.index() != expected_attrs(op)) return rule.fail("attributes are of another primitive");
+  if (attrs.index() != default_attrs(op).index())
+    return rule.fail("attributes are of another primitive");
   if (row.operands >= 0 && operands.size() != static_cast<size_t>(row.operands))
     return rule.fail("takes " + std::to_string(row.operands) + " operands, got " +
                      std::to_string(operands.size()));

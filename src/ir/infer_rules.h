@@ -16,6 +16,9 @@ std::string to_text(const Shape& s);
 // Whether sizes are >= 0 and the bytes fit kStorageBytesMax, counting empty dimensions as 1.
 bool is_sound(const Type& t);
 
+// The struct of op_attrs.h that the primitive takes, with its defaults.
+Attrs default_attrs(Prim op);
+
 struct Rule {
   Prim op;
   const Attrs& attrs;
