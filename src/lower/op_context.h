@@ -64,6 +64,9 @@ class OpContext {
   std::vector<std::optional<wire::TensorArg>> outputs_;
 };
 
+// PyTorch's conversion: to bool is x != 0; real to integer truncates.
+ir::ValueId cast(ir::Builder& b, ir::ValueId value, DType dtype);
+
 using LowerFn = void (*)(OpContext&);
 
 // A row of the op map. dtypes: mask of the first tensor operand's dtypes that the lowering takes.
