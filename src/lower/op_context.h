@@ -35,7 +35,7 @@ class OpContext {
   // The same, broadcast to a shape.
   ir::ValueId scalar(const wire::ScalarArg&, DType dtype, const Shape& shape);
 
-  // Seed and offset of the next argument, a generator, as 0-dim i64; zeros where it has none.
+  // Seed and offset of the op as 0-dim i64, wherever its generator stands among the arguments.
   std::pair<ir::ValueId, ir::ValueId> rng();
 
   // The outputs of the op. Independent of `args`: may be asked at any time, and arguments that a lowering has
@@ -61,6 +61,7 @@ class OpContext {
   const wire::Segment& segment_;
   size_t op_;
   uint32_t scalar_index_;  // of the next lifted value that `args` reads
+  std::optional<uint32_t> rng_index_;  // lifted seed; the offset follows
   std::vector<std::optional<wire::TensorArg>> outputs_;
 };
 
