@@ -92,7 +92,8 @@ std::span<const OpRow> reduce_ops();
 std::span<const OpRow> scan_ops();        // cumsum, cummax ...
 std::span<const OpRow> index_ops();       // cat stack index gather scatter sort topk embedding ...
 std::span<const OpRow> random_ops();
-std::span<const OpRow> optimizer_ops();   // _foreach_*, _fused_*, _amp_*
+std::span<const OpRow> foreach_ops();     // _foreach_*
+std::span<const OpRow> optimizer_ops();   // _fused_*, _amp_*
 std::span<const OpRow> matrix_ops();      // mm addmm bmm baddbmm dot mv ...
 std::span<const OpRow> conv_ops();        // convolution, pooling, upsampling, padding
 std::span<const OpRow> norm_ops();        // softmax, batch, layer and group norm
