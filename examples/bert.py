@@ -20,8 +20,10 @@ class Encoder(nn.Module):
         return self.head(self.body(x, src_key_padding_mask=tokens == 0))
 
 
-def main():
-    args = common.arguments(__doc__, batch=16, length=32, width=64, heads=4, layers=2, vocabulary=120)
+DEFAULTS = dict(batch=16, length=32, width=64, heads=4, layers=2, vocabulary=120)
+
+
+def setup(args):
     torch.manual_seed(args.seed)
     model = common.prepare(Encoder(args.vocabulary, args.length, args.width, args.heads, args.layers, args.dropout), args)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr)
@@ -50,7 +52,12 @@ def main():
             optimizer.step()
             schedule.step()
 
-    losses = common.train(model, Scheduled(), batches, loss_of, args)
+    return model, Scheduled(), batches, loss_of
+
+
+def main():
+    args = common.arguments(__doc__, **DEFAULTS)
+    losses = common.train(*setup(args), args)
     print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 
 

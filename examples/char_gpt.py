@@ -43,9 +43,11 @@ class Gpt(nn.Module):
         return self.head(self.norm(x))
 
 
-def main():
-    here = pathlib.Path(__file__).resolve().parent
-    args = common.arguments(__doc__, batch=12, context=64, width=128, heads=4, layers=4, text=str(here.parent / "LICENSE"))
+HERE = pathlib.Path(__file__).resolve().parent
+DEFAULTS = dict(batch=12, context=64, width=128, heads=4, layers=4, text=str(HERE.parent / "LICENSE"))
+
+
+def setup(args):
     torch.manual_seed(args.seed)
     text = pathlib.Path(args.text).read_text()
     alphabet = sorted(set(text))
@@ -66,8 +68,13 @@ def main():
     def loss_of(m, batch):
         return F.cross_entropy(m(batch[0]).flatten(0, 1), batch[1].flatten())
 
-    losses = common.train(model, optimizer, batches, loss_of, args)
-    print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
+    return model, optimizer, batches, loss_of
+
+
+def main():
+    args = common.arguments(__doc__, **DEFAULTS)
+    losses = common.train(*setup(args), args)
+    print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 
 
 if __name__ == "__main__":

@@ -44,14 +44,14 @@ def accuracy(model, x, y, args):
     return right / len(y)
 
 
-def main():
-    args = common.arguments(__doc__, steps=0, batch=64, epochs=12)
+DEFAULTS = dict(steps=0, batch=64, epochs=12)
+
+
+def setup(args):
     torch.manual_seed(args.seed)
-    x, y, x_test, y_test = data(args)
+    x, y, _, _ = data(args)
     model = common.prepare(Net(args.dropout), args)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr)
-    per_epoch = len(y) // args.batch
-    args.steps = args.steps or args.epochs * per_epoch
     draw = torch.Generator().manual_seed(args.seed + 1)
     order = torch.empty(0, dtype=torch.long)
 
@@ -62,13 +62,22 @@ def main():
         take, order = order[: args.batch], order[args.batch:]
         return x[take], y[take]
 
+    return model, optimizer, batches, lambda m, b: F.cross_entropy(m(b[0]), b[1])
+
+
+def main():
+    args = common.arguments(__doc__, **DEFAULTS)
+    x, _, x_test, y_test = data(args)
+    all_steps = args.epochs * (len(x) // args.batch)
+    args.steps = args.steps or all_steps
     begin = time.perf_counter()
-    common.train(model, optimizer, batches, lambda m, b: F.cross_entropy(m(b[0]), b[1]), args)
+    model, *rest = setup(args)
+    common.train(model, *rest, args)
     score = accuracy(model, x_test, y_test, args)
     seconds = time.perf_counter() - begin
     print(f"test accuracy {100 * score:.1f} % after {args.steps} steps on {args.device}, "
           f"{args.steps * args.batch / seconds:.0f} pictures/s")
-    return 0 if score >= 0.97 or args.steps < args.epochs * per_epoch else 1
+    return 0 if score >= 0.97 or args.steps < all_steps else 1
 
 
 if __name__ == "__main__":

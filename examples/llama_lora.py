@@ -82,8 +82,10 @@ class Llama(nn.Module):
         return self.head(self.norm(x))
 
 
-def main():
-    args = common.arguments(__doc__, batch=8, length=32, width=64, heads=4, kv_heads=2, layers=2, vocabulary=96, lr=5e-3)
+DEFAULTS = dict(batch=8, length=32, width=64, heads=4, kv_heads=2, layers=2, vocabulary=96, lr=5e-3)
+
+
+def setup(args):
     torch.manual_seed(args.seed)
     model = Llama(args.vocabulary, args.width, args.heads, args.kv_heads, args.layers)
     for name, p in model.named_parameters():
@@ -101,9 +103,13 @@ def main():
     def loss_of(m, batch):
         return F.cross_entropy(m(batch[0]).flatten(0, 1), batch[1].flatten())
 
-    losses = common.train(model, optimizer, batches, loss_of, args)
-    print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}, {sum(p.numel() for p in trained)} of "
-          f"{sum(p.numel() for p in model.parameters())} parameters trained")
+    return model, optimizer, batches, loss_of
+
+
+def main():
+    args = common.arguments(__doc__, **DEFAULTS)
+    losses = common.train(*setup(args), args)
+    print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 
 
 if __name__ == "__main__":

@@ -21,9 +21,11 @@ class Model(nn.Module):
         return self.head(y), state
 
 
-def main():
-    here = pathlib.Path(__file__).resolve().parent
-    args = common.arguments(__doc__, batch=20, length=35, width=128, layers=2, lr=1.0, text=str(here.parent / "LICENSE"))
+HERE = pathlib.Path(__file__).resolve().parent
+DEFAULTS = dict(batch=20, length=35, width=128, layers=2, lr=1.0, text=str(HERE.parent / "LICENSE"))
+
+
+def setup(args):
     torch.manual_seed(args.seed)
     words = re.findall(r"\w+|[^\w\s]", pathlib.Path(args.text).read_text())
     vocabulary = {w: i for i, w in enumerate(sorted(set(words)))}
@@ -54,8 +56,13 @@ def main():
             torch.nn.utils.clip_grad_norm_(model.parameters(), 0.25)
             optimizer.step()
 
-    losses = common.train(model, Clipped(), batches, loss_of, args)
-    print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}, vocabulary of {len(vocabulary)} words")
+    return model, Clipped(), batches, loss_of
+
+
+def main():
+    args = common.arguments(__doc__, **DEFAULTS)
+    losses = common.train(*setup(args), args)
+    print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 
 
 if __name__ == "__main__":

@@ -27,8 +27,10 @@ def resnet(width):
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, 10))
 
 
-def main():
-    args = common.arguments(__doc__, batch=16, lr=0.05, width=16, size=32)
+DEFAULTS = dict(batch=16, lr=0.05, width=16, size=32)
+
+
+def setup(args):
     torch.manual_seed(args.seed)
     draw = torch.Generator().manual_seed(args.seed + 1)
     prototypes = torch.rand(10, 3, args.size, args.size, generator=draw)
@@ -40,7 +42,12 @@ def main():
         noise = 0.5 * torch.randn(args.batch, 3, args.size, args.size, generator=draw)
         return (prototypes[y] + noise).to(common.real(args)), y
 
-    losses = common.train(model, optimizer, batches, lambda m, b: F.cross_entropy(m(b[0]), b[1]), args)
+    return model, optimizer, batches, lambda m, b: F.cross_entropy(m(b[0]), b[1])
+
+
+def main():
+    args = common.arguments(__doc__, **DEFAULTS)
+    losses = common.train(*setup(args), args)
     print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 
 

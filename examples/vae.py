@@ -28,8 +28,10 @@ def loss_of(model, batch):
     return (reconstruction + divergence) / len(x)
 
 
-def main():
-    args = common.arguments(__doc__, batch=128, hidden=400, latent=20)
+DEFAULTS = dict(batch=128, hidden=400, latent=20)
+
+
+def setup(args):
     torch.manual_seed(args.seed)
     x = torch.tensor(load_digits().data, dtype=common.real(args)) / 16
     model = common.prepare(Vae(x.shape[1], args.hidden, args.latent), args)
@@ -40,8 +42,13 @@ def main():
         take = torch.randint(len(x), (args.batch,), generator=draw)
         return x[take], torch.randn(args.batch, args.latent, generator=draw).to(x.dtype)
 
-    losses = common.train(model, optimizer, batches, loss_of, args)
-    print(f"loss {losses[0]:.2f} -> {losses[-1]:.2f}")
+    return model, optimizer, batches, loss_of
+
+
+def main():
+    args = common.arguments(__doc__, **DEFAULTS)
+    losses = common.train(*setup(args), args)
+    print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 
 
 if __name__ == "__main__":
