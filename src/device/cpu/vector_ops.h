@@ -1,0 +1,48 @@
+// Inner loops of the library kernels, built once per instruction set. Plain pointers and sizes only.
+#pragma once
+#include <cstdint>
+
+#include "moai/dtype.h"
+
+namespace moai::cpu {
+
+// Matrix product of panels. A is packed in panels of mr rows (k-major), B in panels of nr columns, both padded
+// with zeros. micro: c (m x n, row stride ldc) = a b, or c += a b; m <= mr, n <= nr.
+template <class T>
+struct GemmOps {
+  int mr = 0, nr = 0;
+  void (*micro)(int64_t k, const T* a, const T* b, T* c, int64_t ldc, int m, int n, bool add);
+};
+
+struct VectorOps {
+  GemmOps<float> gemm_f32;
+  GemmOps<double> gemm_f64;
+  GemmOps<int64_t> gemm_i64;  // every integer dtype: wraps like its own width would
+
+  // out[p * width + i] = element (i, p) of a rows x k matrix of `dtype` with any strides, for i < width;
+  // zeros for i >= rows. One for each type of panel.
+  void (*pack_f32)(DType dtype, const void* from, int64_t row, int64_t col, int64_t rows, int64_t k, int width,
+                   float* out);
+  void (*pack_f64)(const double* from, int64_t row, int64_t col, int64_t rows, int64_t k, int width, double* out);
+  void (*pack_i64)(DType dtype, const void* from, int64_t row, int64_t col, int64_t rows, int64_t k, int width,
+                   int64_t* out);
+  // Contiguous conversions between a float dtype and f32.
+  void (*to_f32)(DType dtype, const void* from, int64_t step, float* to, int64_t n);
+  void (*from_f32)(DType dtype, const float* from, void* to, int64_t n);
+  void (*add_f32)(const float* from, float* to, int64_t n);  // to += from
+  void (*add_f64)(const double* from, double* to, int64_t n);
+
+  // s[i] = exp(scale * s[i] - largest) in place, returns the sum; 64 lanes.
+  float (*exp_sum)(float* s, int64_t n, float scale, float largest);
+  float (*row_max)(const float* s, int64_t n);
+  // p[i] = exp(scale * p[i] - lse)
+  void (*exp_minus)(float* p, int64_t n, float scale, float lse);
+  // m[i] = uniform(first + i) >= p ? keep : 0
+  void (*dropout_mask)(uint64_t seed, uint64_t offset, uint64_t first, double p, float keep, float* m, int64_t n);
+};
+
+const VectorOps& vector_ops_base();
+const VectorOps& vector_ops_v3();
+const VectorOps& vector_ops_v4();
+
+}  // namespace moai::cpu
