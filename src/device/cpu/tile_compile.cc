@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 #include <map>
+#include <utility>
 
 #include "src/device/cpu/tile_grid.h"
 
@@ -318,7 +319,9 @@ void Compiler::place(int value, bool keep) {
   const size_t v = static_cast<size_t>(value);
   if (slot_[v] != kNone) return;
   slot_[v] = static_cast<int>(place_.size());
-  place_.push_back(bound_map_[v] != kNone ? 0 : take(bytes_of_value(value)));
+  // What lives across tiles gets memory that no other value had: those run again before it dies.
+  if (keep) place_.push_back(std::exchange(top_, top_ + bytes_of_value(value)));
+  else place_.push_back(bound_map_[v] != kNone ? 0 : take(bytes_of_value(value)));
   kept_[v] = keep;
 }
 

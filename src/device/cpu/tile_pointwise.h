@@ -47,12 +47,13 @@ constexpr bool is_allowed() {
   return false;
 }
 
-template <class R>
+// Comparisons give bool, stored as a byte; everything else gives T, whatever C++ promotes it to.
+template <class T, class R>
 struct Stored {
-  using type = R;
+  using type = T;
 };
-template <>
-struct Stored<bool> {
+template <class T>
+struct Stored<T, bool> {
   using type = uint8_t;
 };
 
@@ -76,7 +77,7 @@ void run_body(const Step& s, Tile& t) {
     const auto* b = E::kArity > 1 ? reinterpret_cast<const T*>(t.slots[s.b]) : a;
     const auto* c = E::kArity > 2 ? reinterpret_cast<const T*>(t.slots[s.c]) : a;
     const T a0 = *a, b0 = *b, c0 = *c;
-    using R = typename Stored<decltype(E::template apply<T, T>(a0, b0, c0))>::type;
+    using R = typename Stored<T, decltype(E::template apply<T, T>(a0, b0, c0))>::type;
     auto* d = reinterpret_cast<R*>(t.slots[s.d]);
 #pragma GCC ivdep
     for (int64_t i = 0; i < n; i++) {
