@@ -63,6 +63,49 @@ void pack_i64(DType dtype, const void* from, int64_t row, int64_t col, int64_t r
   }
 }
 
+template <class S, class T>
+void fill(const S* x, int64_t channel_step, int64_t channels, const Run* runs, int count, int width, T* out,
+          int64_t out_step) {
+  int covered = 0;
+  for (int r = 0; r < count; r++) covered += runs[r].len;
+  const bool is_one = count == 1 && covered == width && runs[0].from_step == 1;
+  for (int64_t c = 0; c < channels; c++, x += channel_step, out += out_step) {
+    if (is_one) {
+      for (int i = 0; i < width; i++) out[i] = widen(x[runs[0].from + i], T());
+      continue;
+    }
+    if (covered < width)
+      for (int i = 0; i < width; i++) out[i] = T();
+    for (int r = 0; r < count; r++) {
+      const Run& run = runs[r];
+      const S* from = x + run.from;
+      T* to = out + run.to;
+      if (run.from_step == 1 && run.to_step == 1) {
+        for (int i = 0; i < run.len; i++) to[i] = widen(from[i], T());
+      } else {
+        for (int i = 0; i < run.len; i++) to[i * run.to_step] = widen(from[i * run.from_step], T());
+      }
+    }
+  }
+}
+
+void fill_f32(DType dtype, const void* x, int64_t channel_step, int64_t channels, const Run* runs, int count, int width,
+              float* out, int64_t out_step) {
+  if (dtype == DType::f16) return fill(static_cast<const Half*>(x), channel_step, channels, runs, count, width, out, out_step);
+  if (dtype == DType::bf16) return fill(static_cast<const Brain*>(x), channel_step, channels, runs, count, width, out, out_step);
+  fill(static_cast<const float*>(x), channel_step, channels, runs, count, width, out, out_step);
+}
+void fill_i64(DType dtype, const void* x, int64_t channel_step, int64_t channels, const Run* runs, int count, int width,
+              int64_t* out, int64_t out_step) {
+  switch (dtype) {
+    case DType::i64: return fill(static_cast<const int64_t*>(x), channel_step, channels, runs, count, width, out, out_step);
+    case DType::i32: return fill(static_cast<const int32_t*>(x), channel_step, channels, runs, count, width, out, out_step);
+    case DType::i16: return fill(static_cast<const int16_t*>(x), channel_step, channels, runs, count, width, out, out_step);
+    case DType::i8: return fill(static_cast<const int8_t*>(x), channel_step, channels, runs, count, width, out, out_step);
+    default: return fill(static_cast<const uint8_t*>(x), channel_step, channels, runs, count, width, out, out_step);
+  }
+}
+
 constexpr int kRowsI = 4, kColsI = 8;
 void micro_i64(int64_t k, const int64_t* a, const int64_t* b, int64_t* c, int64_t ldc, int m, int n, bool add) {
   int64_t acc[kRowsI][kColsI] = {};
@@ -84,6 +127,9 @@ void set_gemm_ops(VectorOps& ops) {
     pack(from, row, col, rows, k, width, out);
   };
   ops.pack_i64 = pack_i64;
+  ops.fill_f32 = fill_f32;
+  ops.fill_f64 = fill<double, double>;
+  ops.fill_i64 = fill_i64;
 }
 
 }  // namespace MOAI_TIER

@@ -14,6 +14,12 @@ struct GemmOps {
   void (*micro)(int64_t k, const T* a, const T* b, T* c, int64_t ldc, int m, int n, bool add);
 };
 
+// Elements from, from + from_step, ... go to positions to, to + to_step, ... of a row.
+struct Run {
+  int32_t to = 0, len = 0, to_step = 1;
+  int64_t from = 0, from_step = 1;
+};
+
 struct VectorOps {
   GemmOps<float> gemm_f32;
   GemmOps<double> gemm_f64;
@@ -26,6 +32,14 @@ struct VectorOps {
   void (*pack_f64)(const double* from, int64_t row, int64_t col, int64_t rows, int64_t k, int width, double* out);
   void (*pack_i64)(DType dtype, const void* from, int64_t row, int64_t col, int64_t rows, int64_t k, int width,
                    int64_t* out);
+  // For each channel c: the row out + c * out_step of `width` elements is the runs of x + c * channel_step, and
+  // zero elsewhere.
+  void (*fill_f32)(DType dtype, const void* x, int64_t channel_step, int64_t channels, const Run* runs, int count,
+                   int width, float* out, int64_t out_step);
+  void (*fill_f64)(const double* x, int64_t channel_step, int64_t channels, const Run* runs, int count, int width,
+                   double* out, int64_t out_step);
+  void (*fill_i64)(DType dtype, const void* x, int64_t channel_step, int64_t channels, const Run* runs, int count,
+                   int width, int64_t* out, int64_t out_step);
   // Contiguous conversions between a float dtype and f32.
   void (*to_f32)(DType dtype, const void* from, int64_t step, float* to, int64_t n);
   void (*from_f32)(DType dtype, const float* from, void* to, int64_t n);
