@@ -263,5 +263,48 @@ TEST_CASE("sort, topk, nonzero") {
     }
 }
 
+TEST_CASE("attention, forward and backward") {
+  Source source(13);
+  struct Case {
+    int64_t batch, heads, groups, queries, keys, width, value_width;
+    SdpaAttrs attrs;
+    Shape bias;
+  };
+  const Case cases[] = {
+      {2, 3, 3, 5, 7, 8, 8, {0.35, 0, false, false}, {}},
+      {1, 4, 2, 70, 70, 16, 24, {0.25, 0, true, false}, {}},
+      {2, 2, 1, 33, 300, 20, 12, {0.2, 0.2, false, true}, {33, 300}},
+      {1, 2, 2, 40, 40, 8, 8, {0.3, 0, true, true}, {1, 2, 1, 40}},
+      {1, 1, 1, 9, 20, 4, 4, {-0.3, 0.5, true, false}, {}},
+      {2, 9, 9, 150, 17, 8, 40, {0.3, 0, true, false}, {}},
+  };
+  for (DType t : kReals)
+    for (const Case& c : cases) {
+      std::vector<Tensor> in = {source.tensor(t, {c.batch, c.heads, c.queries, c.width}, -1, 1),
+                                source.tensor(t, {c.batch, c.groups, c.keys, c.width}, -1, 1),
+                                source.tensor(t, {c.batch, c.groups, c.keys, c.value_width}, -1, 1)};
+      std::vector<Tensor> rest;
+      if (c.attrs.has_bias) rest.push_back(source.tensor(t, c.bias, -1, 1));
+      for (int i = 0; i < 2 && c.attrs.dropout > 0; i++) rest.push_back(source.indices(DType::i64, {}, 1000));
+      const double bound = t == DType::f64 ? 1e-6 : t == DType::f32 ? 2e-5 : 4 * rounding_of(t);
+      std::vector<Tensor> all = in;
+      all.insert(all.end(), rest.begin(), rest.end());
+      check_kernel(Prim::sdpa, c.attrs, all, bound);
+      auto forward = reference(Prim::sdpa, c.attrs, all);
+      REQUIRE(forward.ok());
+      all = {source.tensor(t, (*forward)[0].type.shape, -1, 1), in[0], in[1], in[2], (*forward)[0], (*forward)[1]};
+      all.insert(all.end(), rest.begin(), rest.end());
+      check_kernel(Prim::sdpa_bwd, c.attrs, all, bound);
+    }
+}
+
+TEST_CASE("attention without a key is NaN") {
+  Source source(14);
+  Tensor bias = source.tensor(DType::f32, {3, 5});
+  for (int64_t j = 0; j < 5; j++) set_real(bias, 5 + j, -INFINITY);
+  check_kernel(Prim::sdpa, SdpaAttrs{0.5, 0, false, true},
+               {source.tensor(DType::f32, {1, 1, 3, 4}), source.tensor(DType::f32, {1, 1, 5, 4}), source.tensor(DType::f32, {1, 1, 5, 4}), bias}, 1e-5);
+}
+
 }  // namespace
 }  // namespace moai::test

@@ -14,5 +14,7 @@ StatusOr<std::unique_ptr<Kernel>> make_window(const LibraryKernel&);   // reduce
 StatusOr<std::unique_ptr<Kernel>> make_scan(const LibraryKernel&);     // scan, scan_arg, arg_reduce
 StatusOr<std::unique_ptr<Kernel>> make_sort(const LibraryKernel&);     // sort, topk
 StatusOr<std::unique_ptr<Kernel>> make_nonzero(const LibraryKernel&);
+StatusOr<std::unique_ptr<Kernel>> make_sdpa(const LibraryKernel&, const Target&);
+StatusOr<std::unique_ptr<Kernel>> make_sdpa_bwd(const LibraryKernel&, const Target&);
 
 }  // namespace moai::cpu

@@ -73,6 +73,8 @@ StatusOr<std::unique_ptr<Kernel>> make_library_kernel(const LibraryKernel& k, co
     case Prim::sort:
     case Prim::topk: return make_sort(k);
     case Prim::nonzero: return make_nonzero(k);
+    case Prim::sdpa: return make_sdpa(k, target);
+    case Prim::sdpa_bwd: return make_sdpa_bwd(k, target);
     default: return unimplemented("[" + std::string(info(k.op).name) + "] has no kernel on the cpu device");
   }
 }

@@ -140,6 +140,7 @@ const VectorOps& MOAI_TIER_FUNCTION(MOAI_TIER)() {
   static const VectorOps kOps = [] {
     VectorOps ops = {};
     MOAI_TIER::set_gemm_ops(ops);
+    MOAI_TIER::set_attention_ops(ops);
     MOAI_TIER::set_row_ops(ops);
     return ops;
   }();

@@ -14,6 +14,17 @@ struct GemmOps {
   void (*micro)(int64_t k, const T* a, const T* b, T* c, int64_t ldc, int m, int n, bool add);
 };
 
+// Scores of attention: n rows (keys) of GemmOps<T>::nr columns (queries), so a block is a packed panel.
+template <class T>
+struct AttentionOps {
+  void (*column_max)(const T* s, int64_t n, T* out);
+  // s = exp(s * scale - shift[column]), with the columns' sums where `sum` is given.
+  void (*exp_columns)(T* s, int64_t n, T scale, const T* shift, T* sum);
+  void (*scale_add)(T* s, int64_t n, T scale, const T* bias);      // s = s * scale + bias
+  void (*multiply)(const T* a, const T* b, int64_t n, T* out);     // out = a * b
+  void (*score_grad)(const T* p, T* dp, int64_t n, const T* d, T scale);  // dp = p * (dp - d[column]) * scale
+};
+
 // Elements from, from + from_step, ... go to positions to, to + to_step, ... of a row.
 struct Run {
   int32_t to = 0, len = 0, to_step = 1;
@@ -46,11 +57,8 @@ struct VectorOps {
   void (*add_f32)(const float* from, float* to, int64_t n);  // to += from
   void (*add_f64)(const double* from, double* to, int64_t n);
 
-  // s[i] = exp(scale * s[i] - largest) in place, returns the sum; 64 lanes.
-  float (*exp_sum)(float* s, int64_t n, float scale, float largest);
-  float (*row_max)(const float* s, int64_t n);
-  // p[i] = exp(scale * p[i] - lse)
-  void (*exp_minus)(float* p, int64_t n, float scale, float lse);
+  AttentionOps<float> attention_f32;
+  AttentionOps<double> attention_f64;
   // m[i] = uniform(first + i) >= p ? keep : 0
   void (*dropout_mask)(uint64_t seed, uint64_t offset, uint64_t first, double p, float keep, float* m, int64_t n);
 };

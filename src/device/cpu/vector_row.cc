@@ -1,12 +1,10 @@
-// Loops over rows of f32 for attention and conversions, for one instruction set.
+// Conversions, sums and dropout masks of rows, for one instruction set.
 #include "src/device/cpu/tile_math.h"
 #include "src/device/cpu/vector_random.h"
 #include "src/device/cpu/vector_tier.h"
 
 namespace moai::cpu::MOAI_TIER {
 namespace {
-
-constexpr int kLanes = 64;
 
 void to_f32(DType dtype, const void* from, int64_t step, float* to, int64_t n) {
   const auto* bits = static_cast<const uint16_t*>(from);
@@ -37,42 +35,6 @@ void add(const T* from, T* to, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] += from[i];
 }
 
-float exp_sum(float* s, int64_t n, float scale, float largest) {
-  float lanes[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int q = 0; q < kLanes; q++) {
-      const float e = exp_(s[i + q] * scale - largest);
-      s[i + q] = e;
-      lanes[q] += e;
-    }
-  for (int q = 0; i < n; i++, q++) {
-    const float e = exp_(s[i] * scale - largest);
-    s[i] = e;
-    lanes[q] += e;
-  }
-  for (int h = kLanes / 2; h >= 1; h /= 2)
-    for (int q = 0; q < h; q++) lanes[q] += lanes[q + h];
-  return lanes[0];
-}
-
-float row_max(const float* s, int64_t n) {
-  float lanes[kLanes];
-  for (int q = 0; q < kLanes; q++) lanes[q] = -__builtin_inff();
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int q = 0; q < kLanes; q++) lanes[q] = maximum(lanes[q], s[i + q]);
-  for (int q = 0; i < n; i++, q++) lanes[q] = maximum(lanes[q], s[i]);
-  for (int h = kLanes / 2; h >= 1; h /= 2)
-    for (int q = 0; q < h; q++) lanes[q] = maximum(lanes[q], lanes[q + h]);
-  return lanes[0];
-}
-
-void exp_minus(float* p, int64_t n, float scale, float lse) {
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; i++) p[i] = exp_(p[i] * scale - lse);
-}
-
 void dropout_mask(uint64_t seed, uint64_t offset, uint64_t first, double p, float keep, float* m, int64_t n) {
   alignas(64) uint32_t words[kRandomWords];
   for (int64_t i = 0; i < n;) {
@@ -94,9 +56,6 @@ void set_row_ops(VectorOps& ops) {
   ops.from_f32 = from_f32;
   ops.add_f32 = add<float>;
   ops.add_f64 = add<double>;
-  ops.exp_sum = exp_sum;
-  ops.row_max = row_max;
-  ops.exp_minus = exp_minus;
   ops.dropout_mask = dropout_mask;
 }
 
