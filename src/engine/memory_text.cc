@@ -1,6 +1,8 @@
 #include "src/engine/memory_text.h"
 
 #include <cstdio>
+#include <cstdlib>
+#include <utility>
 
 namespace moai::engine {
 
@@ -13,6 +15,22 @@ std::string format_bytes(uint64_t bytes) {
   char text[32];
   std::snprintf(text, sizeof text, "%.2f %s", amount, kUnits[unit]);
   return text;
+}
+
+StatusOr<uint64_t> parse_bytes(std::string_view text) {
+  std::string copy(text);
+  char* end = nullptr;
+  double amount = std::strtod(copy.c_str(), &end);
+  std::string unit;
+  for (; *end != 0; end++)
+    if (*end != ' ') unit += *end;
+  constexpr std::pair<const char*, double> kUnits[] = {
+      {"", 1},       {"B", 1},       {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30},
+      {"TiB", 0x1p40}, {"K", 0x1p10}, {"M", 0x1p20},   {"G", 0x1p30},   {"T", 0x1p40}};
+  for (auto [name, factor] : kUnits)
+    if (unit == name && end != copy.c_str() && amount >= 0 && amount * factor < 0x1p62)
+      return static_cast<uint64_t>(amount * factor);
+  return invalid("\"" + copy + "\" is no amount of memory; write 256MiB or 4GiB");
 }
 
 Status out_of_memory_status(uint64_t requested, uint64_t available, uint64_t total) {
