@@ -1,0 +1,22 @@
+// The op map: every family once. A new family is one line here and one file.
+#include "src/lower/op_context.h"
+
+namespace moai::lower {
+namespace {
+
+constexpr std::span<const OpRow> (*kFamilies[])() = {
+    pointwise_ops, activation_ops, create_ops,
+};
+
+}  // namespace
+
+std::vector<OpRow> all_ops() {
+  std::vector<OpRow> rows;
+  for (auto family : kFamilies) {
+    std::span<const OpRow> more = family();
+    rows.insert(rows.end(), more.begin(), more.end());
+  }
+  return rows;
+}
+
+}  // namespace moai::lower
