@@ -5,7 +5,7 @@ namespace moai::lower {
 namespace {
 
 constexpr std::span<const OpRow> (*kFamilies[])() = {
-    pointwise_ops, activation_ops, create_ops,
+    pointwise_ops, activation_ops, create_ops, reduce_ops, scan_ops, matrix_ops,
 };
 
 }  // namespace
