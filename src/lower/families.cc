@@ -6,7 +6,7 @@ namespace {
 
 constexpr std::span<const OpRow> (*kFamilies[])() = {
     pointwise_ops, activation_ops, create_ops, reduce_ops, scan_ops, matrix_ops,
-    conv_ops, pool_ops,
+    conv_ops, pool_ops, resize_ops, loss_ops, embedding_ops,
 };
 
 }  // namespace
