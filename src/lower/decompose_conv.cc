@@ -1,5 +1,5 @@
-// Convolutions and their gradients. Each is one conv or conv_wgrad: a transposed convolution is the data
-// gradient of the plain one.
+// Convolutions and their gradients. Each is one conv or conv_wgrad: a transposed convolution is the
+// data gradient of the plain one.
 #include "src/lower/operands.h"
 
 namespace moai::lower {
@@ -48,8 +48,9 @@ Geometry next_geometry(OpContext& c, const Shape& x, const Shape& w) {
   return g;
 }
 
-// The plain convolution that takes an input of sizes `wide` to one of sizes `narrow`. Padding is even where
-// that gives these sizes; a transposed convolution with output padding needs another one at the end.
+// The plain convolution that takes an input of sizes `wide` to one of sizes `narrow`. Padding is
+// even where that gives these sizes; a transposed convolution with output padding needs another one
+// at the end.
 ConvAttrs plain_attrs(const Geometry& g, const Shape& wide, const Shape& narrow, const Shape& w) {
   ConvAttrs a{g.stride, g.padding, {}, g.dilation, Shape::filled(g.spatial, 1), g.groups, false};
   for (int i = 0; i < g.spatial; i++) {
@@ -77,7 +78,8 @@ ConvAttrs spread_attrs(const Geometry& g, const Shape& wide, const Shape& narrow
 // [g*a, b, ...] to [g*b, a, ...]: what maps channels a to b, the other way round.
 ValueId swap_channels(OpContext& c, ValueId w, int64_t groups) {
   const Shape from = c.b.shape(w);
-  Shape split{groups, from[0] / groups, from[1]}, perm{0, 2, 1}, to{groups * from[1], from[0] / groups};
+  Shape split{groups, from[0] / groups, from[1]}, perm{0, 2, 1},
+      to{groups * from[1], from[0] / groups};
   for (int i = 2; i < from.rank(); i++) {
     split.push_back(from[i]);
     perm.push_back(i + 1);
@@ -101,7 +103,8 @@ void lower_convolution(OpContext& c) {  // input, weight, bias, stride, padding,
   c.finish(y);
 }
 
-// grad, input, weight, bias sizes, stride, padding, dilation, transposed, output padding, groups, mask
+// grad, input, weight, bias sizes, stride, padding, dilation, transposed, output padding, groups,
+// mask
 void lower_convolution_backward(OpContext& c) {
   ValueId dy = c.read_next(), x = c.read_next(), w = c.read_next();
   const Shape sy = c.b.shape(dy), sx = c.b.shape(x), sw = c.b.shape(w);
@@ -113,11 +116,12 @@ void lower_convolution_backward(OpContext& c) {
   ValueId results[] = {ValueId::none, ValueId::none, ValueId::none};
   const ConvAttrs down = g.is_transposed ? plain_attrs(g, sy, sx, sw) : plain_attrs(g, sx, sy, sw);
   if (mask[0])
-    results[0] = g.is_transposed ? c.b.conv(dy, w, down)
-                                 : c.b.conv(dy, swap_channels(c, w, g.groups),
-                                            spread_attrs(g, sx, sy, sw));
+    results[0] = g.is_transposed
+                     ? c.b.conv(dy, w, down)
+                     : c.b.conv(dy, swap_channels(c, w, g.groups), spread_attrs(g, sx, sy, sw));
   if (mask[1])
-    results[1] = g.is_transposed ? c.b.conv_wgrad(dy, x, down, sw) : c.b.conv_wgrad(x, dy, down, sw);
+    results[1] =
+        g.is_transposed ? c.b.conv_wgrad(dy, x, down, sw) : c.b.conv_wgrad(x, dy, down, sw);
   if (mask[2]) {
     Shape axes{0};
     for (int i = 2; i < sy.rank(); i++) axes.push_back(i);

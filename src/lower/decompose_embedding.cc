@@ -22,9 +22,7 @@ void lower_embedding_backward(OpContext& c) {
   const Shape flat{count, g.shape().back()};
   g = g.to(compute_type(g.dtype())).reshape(flat);
   index = index.reshape({count});
-  auto column = [&](Expr v) {
-    return Expr{&c.b, c.b.broadcast_in_dim(v.v, flat, {0})};
-  };
+  auto column = [&](Expr v) { return Expr{&c.b, c.b.broadcast_in_dim(v.v, flat, {0})}; };
   if (is_scaled) {
     Expr one{&c.b, c.b.constant(1, g.dtype(), {count})};
     ValueId zero = c.b.constant(0, g.dtype(), {rows});

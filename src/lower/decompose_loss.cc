@@ -34,7 +34,8 @@ Expr shared(Expr gradient, Reduction r) {
 }
 
 Expr number(OpContext& c, Expr like, double fallback) {
-  Operand o = c.has_more() ? next_number_or(c, fallback) : operand_of(wire::ScalarArg{.f = fallback});
+  Operand o =
+      c.has_more() ? next_number_or(c, fallback) : operand_of(wire::ScalarArg{.f = fallback});
   return as(c, o, like.dtype(), like.shape());
 }
 
@@ -75,7 +76,7 @@ void lower_huber_backward(OpContext& c) {  // grad, self, target, reduction, del
   c.finish((g * maximum(minimum(d, delta), -delta)).v);
 }
 
-// Tensors of which those after the first `required` may be None; result[i] is their place in the load.
+// Tensors loaded together although some of them may be None; at[i]: where tensor i is in values, or -1.
 struct Loaded {
   std::vector<Expr> values;
   std::vector<int> at;
@@ -88,8 +89,10 @@ Loaded load_some(OpContext& c, int required, int optional) {
   std::vector<Operand> operands;
   for (int i = 0; i < required + optional; i++) {
     std::optional<Operand> o;
-    if (i < required) o = next_operand(c);
-    else if (c.has_more()) o = next_operand_optional(c);
+    if (i < required)
+      o = next_operand(c);
+    else if (c.has_more())
+      o = next_operand_optional(c);
     l.at.push_back(o ? static_cast<int>(operands.size()) : -1);
     if (o) operands.push_back(*o);
   }
@@ -123,8 +126,8 @@ void lower_bce_logits(OpContext& c) {  // self, target, weight, pos_weight, redu
   c.finish(reduced(loss, next_reduction(c)).v);
 }
 
-// The classes of a likelihood loss along `axis`; per element, with size 1 there: class, whether it counts
-// and its weight.
+// The classes of a likelihood loss along `axis`; per element, with size 1 there: class, whether it
+// counts and its weight.
 struct Classes {
   Shape shape;  // of the scores; a single sample has become a batch of one
   int axis = 1;
@@ -161,14 +164,17 @@ void lower_nll(OpContext& c) {  // self, target, weight, reduction, ignore_index
   Expr loss = select(k.counts, -(picked.to(t) * k.weight), 0);
   const Shape axes = all_axes(k.shape);
   Expr total = sum_of(k.weight, axes);
-  if (r == Reduction::none) loss = loss.reshape(c.output_shape());
-  else loss = sum_of(loss, axes);
+  if (r == Reduction::none)
+    loss = loss.reshape(c.output_shape());
+  else
+    loss = sum_of(loss, axes);
   if (r == Reduction::mean) loss = loss / total;
   const ValueId results[] = {loss.v, total.v};
   c.finish(results);
 }
 
-void lower_nll_backward(OpContext& c) {  // grad, self, target, weight, reduction, ignore_index, total
+void lower_nll_backward(
+    OpContext& c) {  // grad, self, target, weight, reduction, ignore_index, total
   Expr g{&c.b, c.read_next()};
   c.args.tensor();
   Expr target{&c.b, c.read_next()};

@@ -61,8 +61,7 @@ void lower_max_pool(OpContext& c) {  // self, kernel, stride, padding, dilation,
   Pool p = next_pool(c);
   p.dilation = next_pair(c, {1, 1});
   if (!has_plane(c, from, to)) return;
-  auto [values, index] =
-      c.b.max_pool_idx(x, window_of(ReduceKind::max, p, plane(from), plane(to)));
+  auto [values, index] = c.b.max_pool_idx(x, window_of(ReduceKind::max, p, plane(from), plane(to)));
   const ValueId results[] = {values, index};
   c.finish(results);
 }
@@ -90,7 +89,8 @@ struct Average {
   int64_t divisor = 0;  // 0: the size of the window
 };
 
-Average next_average(OpContext& c) {  // kernel, stride, padding, ceil_mode, count_include_pad, divisor
+Average next_average(
+    OpContext& c) {  // kernel, stride, padding, ceil_mode, count_include_pad, divisor
   Average a{next_pool(c)};
   if (c.has_more()) c.args.integer();
   if (c.has_more()) a.counts_padding = c.args.integer_or(1) != 0;
@@ -138,8 +138,8 @@ void lower_avg_pool(OpContext& c) {  // self, then the average's
   c.finish(divided(c, sums, a, from, to).v);
 }
 
-// Each element collects the windows that it is in: a window of the same kernel over the gradient, spread by
-// the stride.
+// Each element collects the windows that it is in: a window of the same kernel over the gradient,
+// spread by the stride.
 void lower_avg_pool_backward(OpContext& c) {  // grad, self, then the average's
   Expr dy{&c.b, c.read_next()};
   c.args.tensor();

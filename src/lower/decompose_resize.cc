@@ -115,7 +115,8 @@ void lower_bilinear(OpContext& c) {  // self, output size, align_corners, scales
   c.finish(resample(x, rows, bilinear(c, p.columns, x.dtype(), aligns)).reshape(out).v);
 }
 
-void lower_bilinear_backward(OpContext& c) {  // grad, output size, input size, align_corners, scales
+void lower_bilinear_backward(
+    OpContext& c) {  // grad, output size, input size, align_corners, scales
   Expr g{&c.b, c.read_next()};
   c.args.integers(), c.args.integers();
   const bool aligns = c.args.integer_or(0) != 0;

@@ -3,7 +3,8 @@
 namespace moai::lower {
 namespace {
 
-// Contracts axis 1 of x with an axis of the matrix; the other axis of the matrix becomes the last one.
+// Contracts axis 1 of x with an axis of the matrix; the other axis of the matrix becomes the last
+// one.
 Expr contract(Expr x, Expr matrix, int axis) {
   return {x.b, x.b->dot(x.v, matrix.v, {{}, {}, {1}, {axis}})};
 }
