@@ -18,7 +18,12 @@ constexpr std::span<const OpRow> (*kFamilies[])() = {
     sort_ops,
     foreach_ops,
     optimizer_ops,
+    conv_ops,
+    pool_ops,
+    resize_ops,
     norm_ops,
+    loss_ops,
+    embedding_ops,
     attention_ops,
     recurrent_ops,
 };
