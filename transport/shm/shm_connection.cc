@@ -12,6 +12,7 @@
 
 #include "src/base/clock.h"
 #include "src/base/mapping.h"
+#include "transport/fork_guard.h"
 #include "transport/regions.h"
 #include "transport/shm/notices.h"
 #include "transport/shm/ring.h"
@@ -87,6 +88,7 @@ class ShmConnection final : public Connection {
   StatusOr<std::span<std::byte>> peer_memory(const Window&, uint64_t offset, uint64_t bytes);
 
   Fd socket_, own_bell_, peer_bell_, events_;
+  ForkGuard guard_{socket_.fd()};
   Mapping memory_;
   RingWords* out_words_;
   RingProducer out_;
@@ -129,6 +131,8 @@ ShmConnection::ShmConnection(Fd socket, ShmDescriptors d, Mapping memory, Fd eve
       path_(std::move(o.path)) {}
 
 Status ShmConnection::usable() const {
+  if (guard_.is_in_child())
+    return unavailable("[transport] the connection belongs to the parent process; a forked child cannot use it");
   if (is_closed_) return unavailable("[transport] the connection is closed");
   return failure_;
 }
@@ -333,6 +337,7 @@ void ShmConnection::sleep(Deadline deadline) {
 }
 
 void ShmConnection::wake() {
+  if (guard_.is_in_child()) return;
   is_woken_.store(true);
   signal_eventfd(own_bell_.fd());
 }
@@ -374,9 +379,12 @@ StatusOr<Region> ShmConnection::make_region(uint64_t bytes) {
 void ShmConnection::free_region(Region r) {
   RegionTable::Entry* e = regions_.find(r);
   if (!e) return;
-  const bool tells = e->is_passed && usable().ok();
+  const bool tells = e->is_passed && usable().ok() && !is_peer_gone_;
   regions_.free(r);
-  if (tells && !tell({NoticeKind::drop, make_handle(0, r.slot), 0}, -1).ok()) is_peer_gone_ = true;
+  if (!tells) return;
+  // A peer that was not told would write into memory that nobody reads: better no connection.
+  if (Status s = tell({NoticeKind::drop, make_handle(0, r.slot), 0}, -1); !s.ok())
+    mark_failed(std::move(s));
 }
 
 StatusOr<Window> ShmConnection::grant(const Region& r) {
@@ -439,10 +447,15 @@ int ShmConnection::event_fd() const {
 // memory.
 void ShmConnection::close() {
   if (is_closed_) return;
-  if (failure_.ok() && !is_peer_gone_) publish();
+  if (usable().ok() && !is_peer_gone_) publish();
   is_closed_ = true;
-  ::shutdown(socket_.fd(), SHUT_RDWR);
-  socket_.reset();
+  if (guard_.is_in_child()) {
+    socket_.release();
+  } else {
+    ::shutdown(socket_.fd(), SHUT_RDWR);
+    guard_.release();
+    socket_.reset();
+  }
   peer_windows_.clear();
   peer_bell_.reset();
 }

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "src/base/clock.h"
+#include "transport/fork_guard.h"
 #include "transport/regions.h"
 #include "transport/socket_io.h"
 #include "transport/stream.h"
@@ -92,6 +93,7 @@ class StreamConnection final : public Connection {
   void exchange(Deadline, bool wants_room);
 
   Fd socket_, bell_, events_;
+  ForkGuard guard_{socket_.fd()};
   std::unique_ptr<std::byte[]> out_, in_;
   size_t out_begin_ = 0, out_end_ = 0, in_begin_ = 0, in_end_ = 0;
   FrameWriter writer_;
@@ -113,6 +115,8 @@ class StreamConnection final : public Connection {
 };
 
 Status StreamConnection::usable() const {
+  if (guard_.is_in_child())
+    return unavailable("[transport] the connection belongs to the parent process; a forked child cannot use it");
   if (is_closed_) return unavailable("[transport] the connection is closed");
   return failure_;
 }
@@ -385,7 +389,7 @@ void StreamConnection::answer_reads() {
 }
 
 StatusOr<Message> StreamConnection::next_message() {
-  if (is_closed_) return usable();
+  if (is_closed_ || guard_.is_in_child()) return usable();
   if (ready_.empty() && failure_.ok()) {
     if (has_event_loop_) drain_eventfd(bell_.fd());
     take_in();
@@ -403,7 +407,7 @@ StatusOr<Message> StreamConnection::next_message() {
 }
 
 Status StreamConnection::wait(Deadline deadline) {
-  if (is_closed_) return usable();
+  if (is_closed_ || guard_.is_in_child()) return usable();
   push_out();
   for (;;) {
     if (is_woken_.exchange(false) || !ready_.empty()) return {};
@@ -417,6 +421,7 @@ Status StreamConnection::wait(Deadline deadline) {
 }
 
 void StreamConnection::wake() {
+  if (guard_.is_in_child()) return;
   is_woken_.store(true);
   signal_eventfd(bell_.fd());
 }
@@ -517,13 +522,18 @@ void StreamConnection::close() {
   if (out_begin_ != out_end_ && alive().ok() && !flush(in_seconds(kCloseSeconds)).ok())
     is_peer_gone_ = true;
   is_closed_ = true;
+  ready_.clear();
+  ready_bytes_ = 0;
+  if (guard_.is_in_child()) {
+    socket_.release();
+    return;
+  }
   ::shutdown(socket_.fd(), SHUT_WR);
   // Unread bytes at close() would reset the connection and could cost the peer what was just sent.
   for (int i = 0; i < 64 && ::recv(socket_.fd(), in_.get(), kBufferBytes, MSG_DONTWAIT) > 0; i++) {
   }
+  guard_.release();
   socket_.reset();
-  ready_.clear();
-  ready_bytes_ = 0;
 }
 
 }  // namespace
