@@ -9,8 +9,8 @@ namespace moai::transport {
 namespace {
 
 constexpr int kSlots = 1024;
-// Stored as descriptor + 1, so that zeroed memory means free; plain atomics, because the handler runs where no
-// lock can be trusted.
+// Stored as descriptor + 1, so that zeroed memory means free; plain atomics, because the handler
+// runs where no lock can be trusted.
 std::atomic<int> slots[kSlots];
 std::atomic<uint32_t> forks{0};
 

@@ -1,12 +1,12 @@
-// A forked child must not hold its parent's connections open: their end would never show. And it must not use
-// them: both processes would write into one stream.
+// A forked child must not hold its parent's connections open: their end would never show. And it
+// must not use them: both processes would write into one stream.
 #pragma once
 #include <cstdint>
 
 namespace moai::transport {
 
-// A member of every connection with a socket. The socket is closed in every child that is forked while the guard
-// lives; up to 1024 guards work at a time.
+// A member of every connection with a socket. The socket is closed in every child that is forked
+// while the guard lives; up to 1024 guards work at a time.
 class ForkGuard {
  public:
   explicit ForkGuard(int socket);

@@ -31,7 +31,8 @@ struct End {
 
 class Network : public Clock {
  public:
-  Network(uint64_t seed, SimOptions o) : options(std::move(o)), now_(options.start_ns), random_(seed) {
+  Network(uint64_t seed, SimOptions o)
+      : options(std::move(o)), now_(options.start_ns), random_(seed) {
     for (int i = 0; i < 4; i++) random();  // close seeds differ from here on
   }
   uint64_t now_ns() const override { return now_.load(); }
@@ -117,7 +118,8 @@ bool SimConnection::has_arrived() const {
 }
 
 // Moves the clock to the next thing that can happen, at most to the deadline; there it says `late`.
-Status SimConnection::let_time_pass(Lock& lock, uint64_t until_ns, Deadline deadline, const char* late) {
+Status SimConnection::let_time_pass(Lock& lock, uint64_t until_ns, Deadline deadline,
+                                    const char* late) {
   if (network_->now_ns() >= deadline.at_ns) return {StatusCode::deadline_exceeded, late};
   if (until_ns <= deadline.at_ns && until_ns != UINT64_MAX) {
     network_->move_to(until_ns);
@@ -148,8 +150,8 @@ Status SimConnection::wait_for_room(Lock& lock, uint64_t bytes, Deadline deadlin
   }
   while (is_full()) {
     MOAI_RETURN_IF_ERROR(alive());
-    MOAI_RETURN_IF_ERROR(
-        let_time_pass(lock, UINT64_MAX, deadline, "[transport] the peer did not take messages in time"));
+    MOAI_RETURN_IF_ERROR(let_time_pass(lock, UINT64_MAX, deadline,
+                                       "[transport] the peer did not take messages in time"));
   }
   return alive();
 }
@@ -216,7 +218,8 @@ StatusOr<bool> SimConnection::take_frame() {
   own_.inbox_bytes -= frame.size();
   const FrameHeader h = get_header(frame.data());
   MOAI_RETURN_IF_ERROR(reader_.check(h));
-  if (h.bytes != frame.size()) return invalid("[transport] a frame has another length than it says");
+  if (h.bytes != frame.size())
+    return invalid("[transport] a frame has another length than it says");
   const auto body = std::span(frame).subspan(kFrameHeaderBytes);
   MOAI_RETURN_IF_ERROR(reader_.accept(h, body));
   MOAI_ASSIGN_OR_RETURN(auto to, assembler_.body_for(h));
@@ -252,7 +255,8 @@ Status SimConnection::wait(Deadline deadline) {
     }
     if (own_.inbox.empty()) MOAI_RETURN_IF_ERROR(alive());
     const uint64_t next = own_.inbox.empty() ? UINT64_MAX : own_.inbox.front().arrives_ns;
-    MOAI_RETURN_IF_ERROR(let_time_pass(lock, next, deadline, "[transport] no message came in time"));
+    MOAI_RETURN_IF_ERROR(
+        let_time_pass(lock, next, deadline, "[transport] no message came in time"));
   }
 }
 
@@ -294,7 +298,8 @@ StatusOr<std::span<std::byte>> SimConnection::peer_memory(const Window& w, uint6
   return memory;
 }
 
-Status SimConnection::write(const Window& w, uint64_t to, std::span<const std::byte> from, Deadline) {
+Status SimConnection::write(const Window& w, uint64_t to, std::span<const std::byte> from,
+                            Deadline) {
   Lock lock(network_->mutex);
   MOAI_ASSIGN_OR_RETURN(auto memory, peer_memory(w, to, from.size()));
   if (!from.empty()) std::memcpy(memory.data(), from.data(), from.size());
@@ -321,7 +326,8 @@ void SimConnection::close() {
 
 SimPair make_sim_pair(uint64_t seed, SimOptions options) {
   auto network = std::make_shared<Network>(seed, std::move(options));
-  return {std::make_unique<SimConnection>(network, 0), std::make_unique<SimConnection>(network, 1), network};
+  return {std::make_unique<SimConnection>(network, 0), std::make_unique<SimConnection>(network, 1),
+          network};
 }
 
 }  // namespace moai::transport
