@@ -87,7 +87,7 @@ class Emitter {
       bool is_whole = size == b.region().numel() && c != NodeClass::reduce;
       bool is_row = group.kind == TileKind::row && size * group.space[1] == b.region().numel();
       if (c == NodeClass::reduce && group.kind == TileKind::column) {
-        uint32_t map = column_map(b.region());
+        uint32_t map = b.region().without(1);
         b.store(b.value(v, map), v, map);
         continue;
       }
@@ -97,12 +97,6 @@ class Emitter {
       MOAI_RETURN_IF_ERROR(b.status());
     }
     return b.status();
-  }
-
-  static uint32_t column_map(Region& r) {
-    Shape kept = r.space();
-    kept[1] = 1;
-    return r.intern({0, contiguous_strides(kept)});
   }
 
   // Elements of a part of `shape`, walked in order, in a tensor of `whole`: start + step * index per axis.

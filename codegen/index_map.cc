@@ -134,9 +134,15 @@ uint32_t Region::intern(const IndexMap& wanted) {
 uint32_t Region::whole() { return intern({0, contiguous_strides(space_)}); }
 
 uint32_t Region::rows() {
-  Shape outer = space_;
-  outer[outer.rank() - 1] = 1;
-  return intern({0, contiguous_strides(outer)});
+  return without(space_.rank() - 1);
+}
+
+uint32_t Region::without(int dim) {
+  Shape kept = space_;
+  kept[dim] = 1;
+  IndexMap map{0, contiguous_strides(kept)};
+  map.strides[dim] = 0;
+  return intern(map);
 }
 
 uint32_t Region::scalar() { return intern({0, Shape::filled(space_.rank(), 0)}); }

@@ -45,7 +45,8 @@ class Region {
   const IndexMap& map(uint32_t id) const { return maps_[id]; }
   uint32_t intern(const IndexMap& map);
   uint32_t whole();  // element i of the space is element i of the value
-  uint32_t rows();   // one element a row: whole() without the last dimension
+  uint32_t without(int dim);  // the same for a value that lacks this dimension
+  uint32_t rows();   // without() the last dimension
   uint32_t scalar(); // one element for all
   int64_t numel() const { return space_.numel(); }
   bool is_redundant(uint32_t id) const;  // some dimension does not matter
