@@ -92,29 +92,25 @@ class Fuser {
 
   // Group `id` reads v at `map`: views fold, the rest is a use that v's node will see.
   void request(uint32_t id, ir::ValueId v, IndexMap map) {
-    for (;;) {
-      const ir::Node* n = g_.def(v);
-      Region& region = open_[id].region;
-      if (!n || is_copied_[index_of(v)]) return add_use(v, id, region.intern(map));
-      NodeClass c = class_of(g_, *n);
-      if (c == NodeClass::generator) {
-        if (n->op == Prim::constant) return;
-        IndexMap index = map;
-        int axis = static_cast<int>(std::get<AxisAttrs>(n->attrs).axis);
-        if (region.axis_index(g_.type(v).shape, axis, index)) {
-          region.intern(index);
-          return;
-        }
-        return add_use(v, id, kInMemory);
-      }
-      if (c != NodeClass::view) return add_use(v, id, region.intern(map));
-      if (n->op == Prim::bitcast) return read_in_memory(contiguous_base(g_, is_copied_, v, false).value, id);
-      if (!region.fold(g_, *n, map)) {
+    Region& region = open_[id].region;
+    v = region.follow(g_, v, map, [&](ir::ValueId x) { return folds(g_, is_copied_, x); });
+    const ir::Node* n = g_.def(v);
+    if (!n || is_copied_[index_of(v)]) return add_use(v, id, region.intern(map));
+    switch (class_of(g_, *n)) {
+      case NodeClass::generator: return request_generator(id, v, *n, map);
+      case NodeClass::view:
+        if (n->op == Prim::bitcast) return read_in_memory(contiguous_base(g_, is_copied_, v, false).value, id);
         is_copied_[index_of(v)] = true;
         return add_use(v, id, region.intern(map));
-      }
-      v = n->operands[0];
+      default: return add_use(v, id, region.intern(map));
     }
+  }
+  void request_generator(uint32_t id, ir::ValueId v, const ir::Node& n, IndexMap map) {
+    if (n.op == Prim::constant) return;
+    Region& region = open_[id].region;
+    int axis = static_cast<int>(std::get<AxisAttrs>(n.attrs).axis);
+    if (region.axis_index(g_.type(v).shape, axis, map)) region.intern(map);
+    else add_use(v, id, kInMemory);
   }
   void request_whole(uint32_t id, ir::ValueId v) {
     Region& region = open_[id].region;
@@ -231,10 +227,9 @@ class Fuser {
   void place_view(uint32_t node, const ir::Node& n) {
     if (!is_copied_[index_of(n.results[0])] || !demand(n.results[0]).is_needed) return;
     uint32_t id = open(node, TileKind::pointwise, Shape{g_.type(n.results[0]).shape.numel()});
-    Region& region = open_[id].region;
-    IndexMap map = region.map(region.whole());
-    if (n.op == Prim::bitcast || !region.fold(g_, n, map)) return;
-    request(id, n.operands[0], map);
+    is_copied_[index_of(n.results[0])] = false;
+    request_whole(id, n.results[0]);
+    is_copied_[index_of(n.results[0])] = true;
   }
 
   void place_alone(uint32_t node, const ir::Node& n) {

@@ -24,6 +24,7 @@ ReduceForm reduce_form(const ir::Graph& g, const ir::Node& n) {
   int64_t outer = 1, reduced = 1, inner = 1;
   bool seen = false;
   for (int d = 0; d < s.rank(); d++) {
+    if (s[d] == 1) continue;
     bool is_reduced = std::find(axes.begin(), axes.end(), d) != axes.end();
     if (is_reduced) {
       reduced *= s[d];
@@ -88,27 +89,26 @@ ContiguousBase contiguous_base(const ir::Graph& g, const Flags& is_copied, ir::V
   ContiguousBase found{v, 0};
   if (g.type(v).shape.numel() == 0) return found;
   int64_t element = static_cast<int64_t>(size_of(g.type(v).dtype));
-  Region region(Shape{g.type(v).shape.numel()}, 0);
-  IndexMap map = region.map(region.whole());
+  Region::Fine fine(Shape{g.type(v).shape.numel()});
+  IndexMap map{0, Shape{1}};
   for (;;) {
     const ir::Node* n = g.def(v);
     if (!n || is_copied[index_of(v)] || class_of(g, *n) != NodeClass::view) return found;
     int64_t size = static_cast<int64_t>(size_of(g.type(v).dtype));
     if (n->op == Prim::bitcast && !keeps_order(g, *n)) {
       // Bytes stay: start anew below it at the byte where this one starts.
-      if (!is_contiguous(region.space(), map)) return found;
+      if (!is_contiguous(fine.space, map)) return found;
       int64_t below = static_cast<int64_t>(size_of(g.type(n->operands[0]).dtype));
-      int64_t bytes = region.numel() * size, before = map.offset * size;
+      int64_t bytes = fine.space.numel() * size, before = map.offset * size;
       if (bytes % below != 0 || before % below != 0) return found;
-      region = Region(Shape{bytes / below}, 0);
-      map = region.map(region.whole());
-      map.offset = before / below;
+      fine = Region::Fine(Shape{bytes / below});
+      map = {before / below, Shape{1}};
       size = below;
-    } else if (!region.fold(g, *n, map)) {
+    } else if (!fine.fold(g, *n, map)) {
       return found;
     }
     v = n->operands[0];
-    if (!is_contiguous(region.space(), map)) return found;
+    if (!is_contiguous(fine.space, map)) return found;
     if (at_start && map.offset != 0) return found;
     if (map.offset * size % element == 0) found = {v, map.offset * size / element};
   }
@@ -131,14 +131,14 @@ StridedBase strided_base(const ir::Graph& g, const Flags& is_copied, ir::ValueId
   }
 }
 
+bool folds(const ir::Graph& g, const Flags& is_copied, ir::ValueId v) {
+  const ir::Node* n = g.def(v);
+  return n && !is_copied[index_of(v)] && n->op != Prim::bitcast && class_of(g, *n) == NodeClass::view;
+}
+
 ir::ValueId strided_part(const ir::Graph& g, const Flags& is_copied, ir::ValueId v, Region& region,
                          IndexMap& map) {
-  for (;;) {
-    const ir::Node* n = g.def(v);
-    if (!n || is_copied[index_of(v)] || class_of(g, *n) != NodeClass::view) return v;
-    if (n->op == Prim::bitcast || !region.fold(g, *n, map)) return v;
-    v = n->operands[0];
-  }
+  return region.follow(g, v, map, [&](ir::ValueId x) { return folds(g, is_copied, x); });
 }
 
 IndexMap padded_map(const ir::Graph& g, const ir::Node& n) {

@@ -65,6 +65,8 @@ struct StridedBase {
 };
 StridedBase strided_base(const ir::Graph&, const Flags& is_copied, ir::ValueId v);
 
+// Whether index maps go through v: a view, no bitcast, that is not in memory.
+bool folds(const ir::Graph&, const Flags& is_copied, ir::ValueId v);
 // Follows views from v through `region`, changing `map`, to the value that a copy of v reads.
 ir::ValueId strided_part(const ir::Graph&, const Flags& is_copied, ir::ValueId v, Region& region, IndexMap& map);
 // pad: from its move_space to the elements of the operand.

@@ -105,12 +105,12 @@ int TileBuilder::value(ir::ValueId v, uint32_t map) {
 }
 
 int TileBuilder::view(ir::ValueId v, uint32_t map) {
-  const ir::Node& n = *g_.def(v);
-  if (n.op == Prim::bitcast) return is_copied_[index_of(v)] ? fail("a bitcast has no copy kernel") : load(v, map);
+  if (g_.def(v)->op == Prim::bitcast) return is_copied_[index_of(v)] ? fail("a bitcast has no copy kernel") : load(v, map);
   IndexMap below = region_.map(map);
-  if (!region_.fold(g_, n, below))
-    return fail("a view of " + std::string(info(n.op).name) + " does not fold where fusion said so");
-  return value(n.operands[0], region_.intern(below));
+  ir::ValueId end = region_.follow(g_, v, below, [&](ir::ValueId x) { return x == v || folds(g_, is_copied_, x); });
+  if (folds(g_, is_copied_, end) || end == v)
+    return fail("a " + std::string(info(g_.def(end)->op).name) + " does not fold where fusion said so");
+  return value(end, region_.intern(below));
 }
 
 int TileBuilder::rounded(int reg, DType dtype) {
