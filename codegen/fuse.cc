@@ -109,8 +109,13 @@ class Fuser {
     if (n.op == Prim::constant) return;
     Region& region = open_[id].region;
     int axis = static_cast<int>(std::get<AxisAttrs>(n.attrs).axis);
-    if (region.axis_index(g_.type(v).shape, axis, map)) region.intern(map);
-    else add_use(v, id, kInMemory);
+    IndexMap index = map;
+    if (region.axis_index(g_.type(v).shape, axis, index)) {
+      region.intern(index);
+      return;
+    }
+    is_copied_[index_of(v)] = true;
+    add_use(v, id, region.intern(map));
   }
   void request_whole(uint32_t id, ir::ValueId v) {
     Region& region = open_[id].region;
@@ -233,9 +238,8 @@ class Fuser {
   }
 
   void place_alone(uint32_t node, const ir::Node& n) {
-    if (!demand(n.results[0]).is_stored) return;
-    uint32_t id = open(node, TileKind::pointwise, Shape{g_.type(n.results[0]).shape.numel()});
-    if (n.op == Prim::iota) request_whole(id, n.results[0]);
+    if (!demand(n.results[0]).is_stored && !is_copied_[index_of(n.results[0])]) return;
+    open(node, TileKind::pointwise, Shape{g_.type(n.results[0]).shape.numel()});
   }
 
   void place_pointwise(uint32_t node, const ir::Node& n) {
@@ -355,6 +359,10 @@ class Fuser {
     bool is_whole = n.op != Prim::concat || has_equal_parts(g_, n);
     uint32_t id = open(node, TileKind::pointwise, is_whole ? Shape{space.numel()} : Shape{1});
     open_[id].is_move = true;
+    // The splits that the destination needs come first.
+    if (n.op != Prim::pad && is_whole)
+      for (size_t i = 0; i < (n.op == Prim::concat ? n.operands.size() : 1); i++)
+        part_map(g_, n, i, open_[id].region);
     if (n.op == Prim::update_slice) {
       request_whole(id, n.operands[1]);
       read_in_memory(contiguous_base(g_, is_copied_, n.operands[0], true).value, id);
@@ -365,8 +373,8 @@ class Fuser {
       open_[id].stores += static_cast<int>(n.operands.size()) - 1;
       for (ir::ValueId part : n.operands) request_whole(id, part);
     } else {
-      for (ir::ValueId part : n.operands)
-        if (g_.type(part).shape.numel() > 0) request_part(id, part);
+      for (size_t i = 0; i < n.operands.size(); i++)
+        if (g_.type(n.operands[i]).shape.numel() > 0) request_part(id, n, i);
     }
   }
 
@@ -374,12 +382,15 @@ class Fuser {
     Region& region = open_[id].region;
     region = Region(space, 0);
     open_[id].out.space = space;
+    part_map(g_, n, 0, region);
     request(id, n.operands[0], padded_map(g_, n));
   }
 
   // A part of a concat whose parts differ: each is copied over a space of its own.
-  void request_part(uint32_t id, ir::ValueId part) {
+  void request_part(uint32_t id, const ir::Node& n, size_t i) {
+    ir::ValueId part = n.operands[i];
     Region region(Shape{g_.type(part).shape.numel()}, 0);
+    part_map(g_, n, i, region);
     IndexMap map = region.map(region.whole());
     read_in_memory(strided_part(g_, is_copied_, part, region, map), id);
   }

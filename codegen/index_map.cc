@@ -82,6 +82,10 @@ bool is_view(const ir::Graph& g, const ir::Node& n) {
 
 Fit through_view(const ir::Graph& g, const ir::Node& n, const Shape& space, IndexMap& map) {
   if (keeps_order(g, n)) return {};
+  if (n.op == Prim::broadcast_in_dim && g.type(n.operands[0]).shape.numel() == 1) {
+    map = {0, Shape::filled(space.rank(), 0)};
+    return {};
+  }
   const Shape& result = g.type(n.results[0]).shape;
   const Shape& operand = g.type(n.operands[0]).shape;
   std::array<IndexMap, kRankMax> index;
@@ -146,6 +150,22 @@ uint32_t Region::without(int dim) {
 }
 
 uint32_t Region::scalar() { return intern({0, Shape::filled(space_.rank(), 0)}); }
+
+uint32_t Region::placed(const Shape& part, const Shape& target, const Shape& start, const Shape& step) {
+  Shape strides = contiguous_strides(target);
+  for (;;) {
+    int rank = space_.rank();
+    IndexMap out{0, Shape::filled(rank, 0)};
+    for (int d = 0; d < part.rank(); d++) {
+      IndexMap index = maps_[whole()];
+      if (!axis_index(part, d, index) || space_.rank() != rank) break;
+      out.offset += (start[d] + step[d] * index.offset) * strides[d];
+      for (int s = 0; s < rank; s++) out.strides[s] += step[d] * index.strides[s] * strides[d];
+    }
+    // After a split the sum so far is of the old space.
+    if (space_.rank() == rank) return intern(out);
+  }
+}
 
 bool Region::is_redundant(uint32_t id) const {
   for (int s = 0; s < space_.rank(); s++)

@@ -49,6 +49,8 @@ class Region {
   uint32_t without(int dim);  // the same for a value that lacks this dimension
   uint32_t rows();   // without() the last dimension
   uint32_t scalar(); // one element for all
+  // Where the elements of `part`, walked in order, lie in `whole`: at start + step * index along each axis.
+  uint32_t placed(const Shape& part, const Shape& whole, const Shape& start, const Shape& step);
   int64_t numel() const { return space_.numel(); }
   bool is_redundant(uint32_t id) const;  // some dimension does not matter
 

@@ -62,6 +62,26 @@ Shape move_space(const ir::Graph& g, const ir::Node& n, size_t part) {
   return kept;
 }
 
+uint32_t part_map(const ir::Graph& g, const ir::Node& n, size_t part, Region& region) {
+  Shape space = move_space(g, n, part);
+  Shape start = Shape::filled(space.rank(), 0), step = Shape::filled(space.rank(), 1);
+  if (n.op == Prim::update_slice) {
+    start = std::get<SliceAttrs>(n.attrs).start;
+    step = std::get<SliceAttrs>(n.attrs).step;
+  } else if (n.op == Prim::concat) {
+    int axis = static_cast<int>(std::get<AxisAttrs>(n.attrs).axis);
+    for (size_t i = 0; i < part; i++) start[axis] += g.type(n.operands[i]).shape[axis];
+  } else {
+    const auto& a = std::get<PadAttrs>(n.attrs);
+    for (int d = 0; d < space.rank(); d++) {
+      step[d] = a.interior[d] + 1;
+      int64_t first = a.lo[d] < 0 ? (-a.lo[d] + step[d] - 1) / step[d] : 0;
+      start[d] = a.lo[d] + first * step[d];
+    }
+  }
+  return region.placed(space, g.type(n.results[0]).shape, start, step);
+}
+
 bool has_equal_parts(const ir::Graph& g, const ir::Node& n) {
   if (n.operands.size() * 2 > static_cast<size_t>(kTileBuffersMax)) return false;
   for (ir::ValueId v : n.operands)
