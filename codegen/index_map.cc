@@ -82,6 +82,10 @@ bool is_view(const ir::Graph& g, const ir::Node& n) {
 
 Fit through_view(const ir::Graph& g, const ir::Node& n, const Shape& space, IndexMap& map) {
   if (keeps_order(g, n)) return {};
+  if (n.op == Prim::broadcast_in_dim && g.type(n.operands[0]).shape.numel() == 1) {
+    map = {0, Shape::filled(space.rank(), 0)};
+    return {};
+  }
   const Shape& result = g.type(n.results[0]).shape;
   const Shape& operand = g.type(n.operands[0]).shape;
   std::array<IndexMap, kRankMax> index;
@@ -134,12 +138,34 @@ uint32_t Region::intern(const IndexMap& wanted) {
 uint32_t Region::whole() { return intern({0, contiguous_strides(space_)}); }
 
 uint32_t Region::rows() {
-  Shape outer = space_;
-  outer[outer.rank() - 1] = 1;
-  return intern({0, contiguous_strides(outer)});
+  return without(space_.rank() - 1);
+}
+
+uint32_t Region::without(int dim) {
+  Shape kept = space_;
+  kept[dim] = 1;
+  IndexMap map{0, contiguous_strides(kept)};
+  map.strides[dim] = 0;
+  return intern(map);
 }
 
 uint32_t Region::scalar() { return intern({0, Shape::filled(space_.rank(), 0)}); }
+
+uint32_t Region::placed(const Shape& part, const Shape& target, const Shape& start, const Shape& step) {
+  Shape strides = contiguous_strides(target);
+  for (;;) {
+    int rank = space_.rank();
+    IndexMap out{0, Shape::filled(rank, 0)};
+    for (int d = 0; d < part.rank(); d++) {
+      IndexMap index = maps_[whole()];
+      if (!axis_index(part, d, index) || space_.rank() != rank) break;
+      out.offset += (start[d] + step[d] * index.offset) * strides[d];
+      for (int s = 0; s < rank; s++) out.strides[s] += step[d] * index.strides[s] * strides[d];
+    }
+    // After a split the sum so far is of the old space.
+    if (space_.rank() == rank) return intern(out);
+  }
+}
 
 bool Region::is_redundant(uint32_t id) const {
   for (int s = 0; s < space_.rank(); s++)
@@ -147,42 +173,86 @@ bool Region::is_redundant(uint32_t id) const {
   return false;
 }
 
-bool Region::split(int dim, int64_t inner, IndexMap& extra) {
+bool Region::split(int dim, int64_t inner) {
   if (dim >= space_.rank() - frozen_ || space_.rank() == kRankMax) return false;
-  auto divide = [&](IndexMap& m) {
-    int64_t step = m.strides[dim];
-    m.strides.insert(dim + 1, step);
-    m.strides[dim] = step * inner;
-  };
   space_.insert(dim + 1, inner);
   space_[dim] /= inner;
-  for (IndexMap& m : maps_) divide(m);
-  divide(extra);
-  // Dimensions of size 1 have stride 0, and splitting off a factor can make one.
-  for (int s = dim; s <= dim + 1; s++) {
-    if (space_[s] != 1) continue;
-    for (IndexMap& m : maps_) m.strides[s] = 0;
-    extra.strides[s] = 0;
+  for (IndexMap& m : maps_) {
+    int64_t step = m.strides[dim];
+    m.strides.insert(dim + 1, space_[dim + 1] == 1 ? 0 : step);
+    m.strides[dim] = space_[dim] == 1 ? 0 : step * inner;
   }
   return true;
 }
 
-bool Region::fold(const ir::Graph& g, const ir::Node& view, IndexMap& map) {
+bool Region::Fine::split(const Fit& fit, IndexMap& map) {
+  if (fit.kind != Fit::split || space.rank() == kRankMax) return false;
+  int64_t step = map.strides[fit.dim];
+  space.insert(fit.dim + 1, fit.inner);
+  space[fit.dim] /= fit.inner;
+  origin.insert(fit.dim + 1, origin[fit.dim]);
+  map.strides.insert(fit.dim + 1, step);
+  map.strides[fit.dim] = step * fit.inner;
+  return true;
+}
+
+bool Region::Fine::fold(const ir::Graph& g, const ir::Node& view, IndexMap& map) {
   for (;;) {
-    Fit fit = through_view(g, view, space_, map);
+    Fit fit = through_view(g, view, space, map);
     if (fit.kind == Fit::yes) return true;
-    if (fit.kind == Fit::no || !split(fit.dim, fit.inner, map)) return false;
+    if (!split(fit, map)) return false;
   }
+}
+
+bool Region::adopt(const Fine& fine, IndexMap& map) {
+  Shape strides, apart;  // of the new map; dimensions of the space that have to be split
+  int more = 0;
+  for (int d = 0, i = 0; d < space_.rank(); d++) {
+    int first = i;
+    int64_t size = 1, stride = 0;
+    bool merges = true;
+    for (; i < fine.space.rank() && fine.origin[i] == d; i++) {
+      int64_t n = fine.space[i];
+      if (n == 1) continue;
+      merges &= size == 1 || stride == map.strides[i] * n;
+      size *= n;
+      stride = map.strides[i];
+    }
+    if (merges) {
+      strides.push_back(stride);
+      continue;
+    }
+    if (d >= space_.rank() - frozen_) return false;
+    more += i - first - 1;
+    if (space_.rank() + more > kRankMax) return false;
+    apart.push_back(d);
+    for (int part = first; part < i; part++) strides.push_back(fine.space[part] == 1 ? 0 : map.strides[part]);
+  }
+  for (int a = apart.rank() - 1; a >= 0; a--) {
+    int64_t left = space_[static_cast<int>(apart[a])];
+    int at = static_cast<int>(apart[a]);
+    for (int i = 0; i < fine.space.rank(); i++) {
+      if (fine.origin[i] != apart[a]) continue;
+      left /= fine.space[i];
+      bool is_last = i + 1 == fine.space.rank() || fine.origin[i + 1] != apart[a];
+      if (!is_last) split(at++, left);
+    }
+  }
+  map.strides = strides;
+  return true;
 }
 
 bool Region::axis_index(const Shape& shape, int axis, IndexMap& map) {
   std::array<IndexMap, kRankMax> index;
+  Fine fine(space_);
   for (;;) {
-    Fit fit = delinearize(space_, map, shape, index);
+    Fit fit = delinearize(fine.space, map, shape, index);
     if (fit.kind == Fit::yes) break;
-    if (fit.kind == Fit::no || !split(fit.dim, fit.inner, map)) return false;
+    if (!fine.split(fit, map)) return false;
   }
-  map = index[static_cast<size_t>(axis)];
+  IndexMap out = index[static_cast<size_t>(axis)];
+  if (!adopt(fine, out)) return false;
+  map = out;
   return true;
 }
 
@@ -217,8 +287,7 @@ bool Region::make_row(int64_t size) {
   while (first > 0 && inside * space_[first - 1] <= size) inside *= space_[--first];
   if (inside != size) {
     if (first == 0 || size % inside != 0 || space_[first - 1] % (size / inside) != 0) return false;
-    IndexMap none{0, Shape::filled(space_.rank(), 0)};
-    if (!split(first - 1, size / inside, none)) return false;
+    if (!split(first - 1, size / inside)) return false;
   }
   if (first == space_.rank()) {  // a row of one element
     if (space_.rank() == kRankMax) return false;

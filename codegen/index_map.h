@@ -3,6 +3,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "src/ir/graph.h"
@@ -45,15 +46,42 @@ class Region {
   const IndexMap& map(uint32_t id) const { return maps_[id]; }
   uint32_t intern(const IndexMap& map);
   uint32_t whole();  // element i of the space is element i of the value
-  uint32_t rows();   // one element a row: whole() without the last dimension
+  uint32_t without(int dim);  // the same for a value that lacks this dimension
+  uint32_t rows();   // without() the last dimension
   uint32_t scalar(); // one element for all
+  // Where the elements of `part`, walked in order, lie in `whole`: at start + step * index along each axis.
+  uint32_t placed(const Shape& part, const Shape& whole, const Shape& start, const Shape& step);
   int64_t numel() const { return space_.numel(); }
   bool is_redundant(uint32_t id) const;  // some dimension does not matter
 
-  // Replaces `map`, which leads to the result of `view`, by one to its operand; splits as needed.
-  bool fold(const ir::Graph&, const ir::Node& view, IndexMap& map);
+  // Follows views down from v, whose elements `map` leads to, as long as `goes_through` says so and the map
+  // stays affine; splits as needed. Returns the value at the end and changes `map` to lead there.
+  template <class F>
+  ir::ValueId follow(const ir::Graph& g, ir::ValueId v, IndexMap& map, F&& goes_through) {
+    std::vector<Step> steps{{v, map, Fine(space_)}};
+    while (goes_through(steps.back().value)) {
+      Step next = steps.back();
+      const ir::Node& view = *g.def(next.value);
+      if (!next.fine.fold(g, view, next.map)) break;
+      next.value = view.operands[0];
+      steps.push_back(next);
+    }
+    while (steps.size() > 1 && !adopt(steps.back().fine, steps.back().map)) steps.pop_back();
+    map = steps.size() > 1 ? steps.back().map : map;
+    return steps.back().value;
+  }
   // Index along `axis` of a value of `shape` that `map` leads to; a map of its own. False: not affine.
   bool axis_index(const Shape& shape, int axis, IndexMap& map);
+  // The space with some dimensions split further, for the time of a calculation.
+  struct Fine {
+    explicit Fine(const Shape& s) : space(s) {
+      for (int d = 0; d < s.rank(); d++) origin.push_back(d);
+    }
+    bool fold(const ir::Graph&, const ir::Node& view, IndexMap& map);
+    bool split(const Fit& fit, IndexMap& map);
+    Shape space, origin;  // origin: the dimension of the space that each is a part of
+  };
+
   // Makes the last dimension a frozen row of `size` elements. False: some map forbids it.
   bool make_row(int64_t size);
   // Adds a row of `size` elements inside; what exists becomes one value a row.
@@ -63,7 +91,15 @@ class Region {
   void coalesce(const std::vector<uint32_t>& used);
 
  private:
-  bool split(int dim, int64_t inner, IndexMap& extra);
+  struct Step {
+    ir::ValueId value;
+    IndexMap map;
+    Fine fine;
+  };
+  // Turns a map over `fine` into one over the space: merges what merges, splits the space for the rest. False
+  // when a frozen dimension would have to be split.
+  bool adopt(const Fine& fine, IndexMap& map);
+  bool split(int dim, int64_t inner);
   bool can_merge(int dim, const std::vector<uint32_t>* used) const;
   void merge(int dim);
   Shape space_;
