@@ -50,7 +50,7 @@ class Attention {
     return round_up(round_up(lines, width_of_panel) * depth, 16);
   }
   void pack(MatrixView m, int64_t lines, int64_t depth, const PackedMatrix<T>& out) const {
-    for (int64_t i = 0; i * out.width < lines; i++) pack_panel(v, m, lines, depth, i, out);
+    pack_all(v, m, lines, depth, out);
   }
 
   // c (m x nr) = a x, where a was packed with packed_depth >= depth lines and x is one panel.

@@ -54,7 +54,7 @@ class ConvKernel : public Kernel {
     context.pool.run(panels * g_.groups, [&](int64_t i, int) {
       const int64_t group = i / panels;
       const MatrixView a = {from + group * m * depth * size, w_.dtype, depth, 1};
-      pack_panel(v_, a, m, depth, i % panels, weights(context.shared, group));
+      pack_panels(v_, a, m, depth, i % panels, 1, weights(context.shared, group));
     });
   }
   void copy_filter(const char* from, char* to, int64_t o, int64_t row, int64_t size) const {

@@ -84,14 +84,19 @@ struct PackedMatrix {
   T* panel(int64_t k0, int64_t depth, int64_t index) const { return data + k0 * padded + index * width * depth; }
 };
 
-// Packs panel `index` (all slabs) of `lines` lines of depth k. m: element (line, p).
+// Packs `count` panels from `index` on, all slabs, of `lines` lines of depth k. m: element (line, p).
 template <class T>
-void pack_panel(const VectorOps& v, MatrixView m, int64_t lines, int64_t k, int64_t index, const PackedMatrix<T>& out) {
-  const int64_t first = index * out.width, n = std::min<int64_t>(out.width, lines - first);
+void pack_panels(const VectorOps& v, MatrixView m, int64_t lines, int64_t k, int64_t index, int64_t count,
+                 const PackedMatrix<T>& out) {
+  const int64_t first = index * out.width, n = std::min<int64_t>(count * out.width, lines - first);
   for (int64_t k0 = 0; k0 < k; k0 += kGemmDepth) {
     const int64_t depth = std::min(kGemmDepth, k - k0);
     GemmType<T>::pack(v, m.at(first, k0), n, depth, out.width, out.panel(k0, depth, index));
   }
+}
+template <class T>
+void pack_all(const VectorOps& v, MatrixView m, int64_t lines, int64_t k, const PackedMatrix<T>& out) {
+  if (lines > 0) pack_panels(v, m, lines, k, 0, (lines + out.width - 1) / out.width, out);
 }
 
 // Rows [i0, i1) and columns [j0, j1) of C from packed operands; i0 and j0 at panel borders.
@@ -126,6 +131,7 @@ class PooledGemm {
 
  private:
   static constexpr int64_t kRowsMax = 2048, kColsMax = 4096, kDepthMax = 2048;
+  static constexpr int64_t kPackPanels = 4;
   static constexpr int64_t kBlockRows = 8, kBlockCols = 8;  // panels of a task
 
   void run_part(MatrixView a, MatrixView b, int64_t m, int64_t n, int64_t k, T* c, bool add, T* scratch,
@@ -144,9 +150,10 @@ void PooledGemm<T>::run_part(MatrixView a, MatrixView b, int64_t m, int64_t n, i
   const PackedMatrix<T> pa = {scratch, a_panels * o.mr, o.mr};
   const PackedMatrix<T> pb = {scratch + pa.padded * k, b_panels * o.nr, o.nr};
   const MatrixView bt = {b.data, b.dtype, b.col, b.row};  // lines of B are its columns
-  context.pool.run(a_panels + b_panels, [&](int64_t i, int) {
-    if (i < b_panels) pack_panel(v_, bt, n, k, i, pb);
-    else pack_panel(v_, a, m, k, i - b_panels, pa);
+  const int64_t a_tasks = (a_panels + kPackPanels - 1) / kPackPanels, b_tasks = (b_panels + kPackPanels - 1) / kPackPanels;
+  context.pool.run(a_tasks + b_tasks, [&](int64_t i, int) {
+    if (i < b_tasks) pack_panels(v_, bt, n, k, i * kPackPanels, kPackPanels, pb);
+    else pack_panels(v_, a, m, k, (i - b_tasks) * kPackPanels, kPackPanels, pa);
   });
   const int64_t rows = kBlockRows * o.mr, cols = kBlockCols * o.nr;
   const int64_t row_blocks = (m + rows - 1) / rows, col_blocks = (n + cols - 1) / cols;
@@ -197,8 +204,8 @@ class SmallGemm {
     const PackedMatrix<T> pb = {pa.data + round_up(pa.padded * k_, 16), round_up(n_, o.nr), o.nr};
     T* sums = is_direct ? reinterpret_cast<T*>(c) : pb.data + pb.padded * k_;
     const MatrixView bt = {b.data, b.dtype, b.col, b.row};
-    for (int64_t i = 0; i * o.mr < m_; i++) pack_panel(v_, a, m_, k_, i, pa);
-    for (int64_t j = 0; j * o.nr < n_; j++) pack_panel(v_, bt, n_, k_, j, pb);
+    pack_all(v_, a, m_, k_, pa);
+    pack_all(v_, bt, n_, k_, pb);
     if (k_ == 0) std::fill(sums, sums + m_ * n_, T(0));
     multiply_block(v_, pa, pb, k_, 0, m_, 0, n_, sums, n_, false);
     if (!is_direct) GemmType<T>::narrow(v_, result_, sums, c, m_ * n_);

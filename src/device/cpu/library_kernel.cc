@@ -66,7 +66,7 @@ StatusOr<std::unique_ptr<Kernel>> make_library_kernel(const LibraryKernel& k, co
     case Prim::scatter_along: return make_scatter(k);
     case Prim::update_slice: return make_update_slice(k);
     case Prim::reduce_window:
-    case Prim::max_pool_idx: return make_window(k);
+    case Prim::max_pool_idx: return make_window(k, target);
     case Prim::scan:
     case Prim::scan_arg:
     case Prim::arg_reduce: return make_scan(k);

@@ -59,6 +59,7 @@ class Compiler {
   void give(uint32_t at, uint32_t bytes);
   void place(int value, bool keep);
   void release_dead(const Op& op, size_t position);
+  bool has_equal_sizes(const Op& op) const;
   bool is_contiguous(int map) const;
   bool binds_load(const Op& load, const std::vector<const Op*>& ops) const;
   int binds_store(const std::vector<const Op*>& ops, size_t at) const;
@@ -337,6 +338,14 @@ void Compiler::release_dead(const Op& op, size_t position) {
   }
 }
 
+// Whether an operand's element is as large as the result's, so that element i is read before it is written.
+bool Compiler::has_equal_sizes(const Op& op) const {
+  const int size = bytes_of(values_[static_cast<size_t>(op.d)].type);
+  for (int v : {op.a, op.b, op.c})
+    if (v != kNone && bytes_of(values_[static_cast<size_t>(v)].type) != size) return false;
+  return true;
+}
+
 // Whether a tile of the map is one run of memory.
 bool Compiler::is_contiguous(int map) const {
   const TileStride s = out_.strides[static_cast<size_t>(map)];
@@ -583,8 +592,8 @@ Status Compiler::emit_phase(const std::vector<const Op*>& ops, TilePhase& phase)
         to.fn = bind, to.d = slot16(slot_, op.d), to.map = static_cast<uint16_t>(output);
         to.i = bytes_of(values_[d].type);
         phase.steps.push_back(to);
-      } else if (is_elementwise) {
-        release_dead(op, i), released = true;
+      } else if (is_elementwise && has_equal_sizes(op)) {
+        release_dead(op, i), released = true;  // the result may take an operand's memory
       }
       place(op.d, op.inst.op == TileOp::reduce);
     }

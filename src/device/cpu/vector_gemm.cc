@@ -23,15 +23,7 @@ MOAI_INLINE float widen(Brain x, float) { return from_bf16(x.bits); }
 // Rows of a panel lie side by side: a transposition where elements of a row are neighbours (col 1), a copy
 // where columns are (row 1).
 template <class S, class T>
-void pack(const S* from, int64_t row, int64_t col, int64_t rows, int64_t k, int width, T* out) {
-  const int n = static_cast<int>(rows);
-  if (row == 1) {
-    for (int64_t p = 0; p < k; p++, out += width, from += col) {
-      for (int i = 0; i < n; i++) out[i] = widen(from[i], T());
-      for (int i = n; i < width; i++) out[i] = T();
-    }
-    return;
-  }
+void pack_rows(const S* from, int64_t row, int64_t col, int n, int64_t k, int width, T* out) {
   constexpr int kBlock = 16;  // columns at a time: one line of each row
   for (int64_t p0 = 0; p0 < k; p0 += kBlock) {
     const int depth = static_cast<int>(k - p0 < kBlock ? k - p0 : kBlock);
@@ -43,6 +35,24 @@ void pack(const S* from, int64_t row, int64_t col, int64_t rows, int64_t k, int 
     for (int p = 0; p < depth; p++)
       for (int i = n; i < width; i++) to[p * width + i] = T();
   }
+}
+template <class S, class T>
+void pack(const S* from, int64_t row, int64_t col, int64_t rows, int64_t k, int width, T* out) {
+  if (row == 1) {
+    // All panels of a column before the next one: columns may be pages apart.
+    for (int64_t p = 0; p < k; p++, from += col) {
+      T* to = out + p * width;
+      for (int64_t first = 0; first < rows; first += width, to += width * k) {
+        const int n = static_cast<int>(rows - first < width ? rows - first : width);
+        for (int i = 0; i < n; i++) to[i] = widen(from[first + i], T());
+        for (int i = n; i < width; i++) to[i] = T();
+      }
+    }
+    return;
+  }
+  for (int64_t first = 0; first < rows; first += width)
+    pack_rows(from + first * row, row, col, static_cast<int>(rows - first < width ? rows - first : width), k, width,
+              out + first * k);
 }
 
 void pack_f32(DType dtype, const void* from, int64_t row, int64_t col, int64_t rows, int64_t k, int width,

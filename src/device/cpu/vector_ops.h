@@ -37,7 +37,7 @@ struct VectorOps {
   GemmOps<int64_t> gemm_i64;  // every integer dtype: wraps like its own width would
 
   // out[p * width + i] = element (i, p) of a rows x k matrix of `dtype` with any strides, for i < width;
-  // zeros for i >= rows. One for each type of panel.
+  // zeros for i >= rows. More rows than `width` make more panels, one after the other.
   void (*pack_f32)(DType dtype, const void* from, int64_t row, int64_t col, int64_t rows, int64_t k, int width,
                    float* out);
   void (*pack_f64)(const double* from, int64_t row, int64_t col, int64_t rows, int64_t k, int width, double* out);
@@ -59,6 +59,8 @@ struct VectorOps {
 
   AttentionOps<float> attention_f32;
   AttentionOps<double> attention_f64;
+  // 2 x 2 maxima of rows a and b, with 0, 1, width or width + 1 as the place of each; NaN wins, the first counts.
+  void (*pool_two_by_two)(const float* a, const float* b, int64_t n, int64_t width, float* best, int32_t* place);
   // m[i] = uniform(first + i) >= p ? keep : 0
   void (*dropout_mask)(uint64_t seed, uint64_t offset, uint64_t first, double p, float keep, float* m, int64_t n);
 };
