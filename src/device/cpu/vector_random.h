@@ -1,4 +1,5 @@
-// The words of moai/philox.h, many counters at a time. Included by files that are built per instruction set.
+// The words of moai/philox.h, many counters at a time. Included by files that are built per
+// instruction set.
 #pragma once
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -11,14 +12,14 @@ namespace {
 constexpr int kBlocks = 16;  // counters at a time
 constexpr int kRandomWords = 4 * kBlocks;
 
-// A counter word in the low half of each 64-bit lane; what a step leaves in the high half is never read, as
-// multiply_words() takes low halves only.
+// A counter word in the low half of each 64-bit lane; what a step leaves in the high half is never
+// read, as multiply_words() takes low halves only.
 #if defined(__AVX512F__)
 typedef uint64_t Lanes __attribute__((vector_size(64)));
 MOAI_INLINE Lanes lanes_from(uint64_t first) { return first + Lanes{0, 1, 2, 3, 4, 5, 6, 7}; }
 MOAI_INLINE Lanes multiply_words(Lanes a, uint32_t b) {  // maskz: the plain one warns in GCC 12
-  return reinterpret_cast<Lanes>(
-      _mm512_maskz_mul_epu32(0xFF, reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(Lanes{} + b)));
+  return reinterpret_cast<Lanes>(_mm512_maskz_mul_epu32(0xFF, reinterpret_cast<__m512i>(a),
+                                                        reinterpret_cast<__m512i>(Lanes{} + b)));
 }
 #elif defined(__AVX2__)
 typedef uint64_t Lanes __attribute__((vector_size(32)));

@@ -35,7 +35,8 @@ void add(const T* from, T* to, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] += from[i];
 }
 
-void pool_two_by_two(const float* a, const float* b, int64_t n, int64_t width, float* best, int32_t* place) {
+void pool_two_by_two(const float* a, const float* b, int64_t n, int64_t width, float* best,
+                     int32_t* place) {
   const int32_t below = static_cast<int32_t>(width);
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; i++) {
@@ -54,7 +55,8 @@ void pool_two_by_two(const float* a, const float* b, int64_t n, int64_t width, f
   }
 }
 
-void dropout_mask(uint64_t seed, uint64_t offset, uint64_t first, double p, float keep, float* m, int64_t n) {
+void dropout_mask(uint64_t seed, uint64_t offset, uint64_t first, double p, float keep, float* m,
+                  int64_t n) {
   alignas(64) uint32_t words[kRandomWords];
   for (int64_t i = 0; i < n;) {
     random_words(seed, offset / 4 + first / 4, words);

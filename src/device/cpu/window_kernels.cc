@@ -20,7 +20,8 @@ struct WindowGeometry {
       if (d < skip) continue;
       const int s = d - skip;
       in[d] = x[x.rank() - rank + s], out[d] = y[y.rank() - rank + s];
-      window[d] = a.window[s], stride[d] = a.stride[s], dilation[d] = a.dilation[s], pad[d] = a.pad_lo[s];
+      window[d] = a.window[s], stride[d] = a.stride[s], dilation[d] = a.dilation[s],
+      pad[d] = a.pad_lo[s];
     }
   }
   int64_t in_size() const { return in[0] * in[1] * in[2]; }
@@ -63,13 +64,17 @@ int64_t largest_of(DType t) {
 }
 template <class V>
 V lowest(DType t) {
-  if constexpr (std::is_floating_point_v<V>) return -std::numeric_limits<V>::infinity();
-  else return smallest_of(t);
+  if constexpr (std::is_floating_point_v<V>)
+    return -std::numeric_limits<V>::infinity();
+  else
+    return smallest_of(t);
 }
 template <class V>
 V highest(DType t) {
-  if constexpr (std::is_floating_point_v<V>) return std::numeric_limits<V>::infinity();
-  else return largest_of(t);
+  if constexpr (std::is_floating_point_v<V>)
+    return std::numeric_limits<V>::infinity();
+  else
+    return largest_of(t);
 }
 
 // Runs f(plane) so that a task is at least some 10 us of work.
@@ -86,7 +91,10 @@ template <class E>
 class WindowKernel : public Kernel {
  public:
   WindowKernel(const LibraryKernel& k, const VectorOps& v)
-      : v_(v), kind_(std::get<WindowAttrs>(k.attrs).kind), dtype_(k.operands[0].dtype), has_index_(k.op == Prim::max_pool_idx),
+      : v_(v),
+        kind_(std::get<WindowAttrs>(k.attrs).kind),
+        dtype_(k.operands[0].dtype),
+        has_index_(k.op == Prim::max_pool_idx),
         g_(k.operands[0].sizes, k.operands[1].sizes, std::get<WindowAttrs>(k.attrs)) {}
 
   Status run(std::span<char* const> buffers, RunContext& context) override {
@@ -98,12 +106,16 @@ class WindowKernel : public Kernel {
       Stored* to = y + p * g_.out_size();
       if (has_index_) return pool_plane(from, to, index + p * g_.out_size());
       switch (kind_) {
-        case ReduceKind::prod: return reduce_plane(from, to, V(1), [](V a, V b) { return static_cast<V>(a * b); });
+        case ReduceKind::prod:
+          return reduce_plane(from, to, V(1), [](V a, V b) { return static_cast<V>(a * b); });
         case ReduceKind::any:
-        case ReduceKind::max: return reduce_plane(from, to, lowest<V>(dtype_), [](V a, V b) { return maximum(a, b); });
+        case ReduceKind::max:
+          return reduce_plane(from, to, lowest<V>(dtype_), [](V a, V b) { return maximum(a, b); });
         case ReduceKind::all:
-        case ReduceKind::min: return reduce_plane(from, to, highest<V>(dtype_), [](V a, V b) { return minimum(a, b); });
-        default: return reduce_plane(from, to, V(0), [](V a, V b) { return static_cast<V>(a + b); });
+        case ReduceKind::min:
+          return reduce_plane(from, to, highest<V>(dtype_), [](V a, V b) { return minimum(a, b); });
+        default:
+          return reduce_plane(from, to, V(0), [](V a, V b) { return static_cast<V>(a + b); });
       }
     });
     return ok_status();
@@ -141,9 +153,10 @@ class WindowKernel : public Kernel {
   }
 
   bool is_two_by_two() const {
-    return g_.in[0] == 1 && g_.window[0] == 1 && g_.window[1] == 2 && g_.window[2] == 2 && g_.stride[1] == 2 &&
-           g_.stride[2] == 2 && g_.dilation[1] == 1 && g_.dilation[2] == 1 && g_.pad[0] == 0 && g_.pad[1] == 0 &&
-           g_.pad[2] == 0 && g_.out[0] == 1 && g_.out[1] * 2 <= g_.in[1] && g_.out[2] * 2 <= g_.in[2];
+    return g_.in[0] == 1 && g_.window[0] == 1 && g_.window[1] == 2 && g_.window[2] == 2 &&
+           g_.stride[1] == 2 && g_.stride[2] == 2 && g_.dilation[1] == 1 && g_.dilation[2] == 1 &&
+           g_.pad[0] == 0 && g_.pad[1] == 0 && g_.pad[2] == 0 && g_.out[0] == 1 &&
+           g_.out[1] * 2 <= g_.in[1] && g_.out[2] * 2 <= g_.in[2];
   }
   void pool_two_by_two(const Stored* x, Stored* y, int64_t* index) const {
     for (int64_t j = 0; j < g_.out[1]; j++, y += g_.out[2], index += g_.out[2])
@@ -189,7 +202,9 @@ StatusOr<std::unique_ptr<Kernel>> make_window(const LibraryKernel& k, const Targ
   if (std::get<WindowAttrs>(k.attrs).kind == ReduceKind::logsumexp)
     return unimplemented("[reduce_window] has no kernel for logsumexp");
   std::unique_ptr<Kernel> kernel;
-  if (!with_element(k.operands[0].dtype, [&](auto e) { kernel.reset(new WindowKernel<decltype(e)>(k, *target.vectors)); }))
+  if (!with_element(k.operands[0].dtype, [&](auto e) {
+        kernel.reset(new WindowKernel<decltype(e)>(k, *target.vectors));
+      }))
     return unimplemented("[reduce_window] has no kernel for complex numbers");
   return kernel;
 }
