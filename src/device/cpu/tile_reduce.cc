@@ -1,5 +1,5 @@
-// Reductions of rows and columns, for one instruction set. The order of a sum depends on the shape alone: see
-// moai/tile_program.h.
+// Reductions of rows and columns, for one instruction set. The order of a sum depends on the shape
+// alone: see moai/tile_program.h.
 #include "src/device/cpu/tile_math.h"
 #include "src/device/cpu/tile_step.h"
 #include "src/device/cpu/tile_tier.h"
@@ -31,37 +31,49 @@ struct Sum {
   template <class T>
   static constexpr T first = T(0);
   template <class T>
-  MOAI_INLINE T apply(T a, T b) { return static_cast<T>(a + b); }
+  MOAI_INLINE T apply(T a, T b) {
+    return static_cast<T>(a + b);
+  }
 };
 struct Prod {
   template <class T>
   static constexpr T first = T(1);
   template <class T>
-  MOAI_INLINE T apply(T a, T b) { return static_cast<T>(a * b); }
+  MOAI_INLINE T apply(T a, T b) {
+    return static_cast<T>(a * b);
+  }
 };
 struct Max {
   template <class T>
   static constexpr T first = Limits<T>::lowest;
   template <class T>
-  MOAI_INLINE T apply(T a, T b) { return maximum(a, b); }
+  MOAI_INLINE T apply(T a, T b) {
+    return maximum(a, b);
+  }
 };
 struct Min {
   template <class T>
   static constexpr T first = Limits<T>::highest;
   template <class T>
-  MOAI_INLINE T apply(T a, T b) { return minimum(a, b); }
+  MOAI_INLINE T apply(T a, T b) {
+    return minimum(a, b);
+  }
 };
 struct Any {
   template <class T>
   static constexpr T first = T(0);
   template <class T>
-  MOAI_INLINE T apply(T a, T b) { return static_cast<T>(a | b); }
+  MOAI_INLINE T apply(T a, T b) {
+    return static_cast<T>(a | b);
+  }
 };
 struct All {
   template <class T>
   static constexpr T first = T(1);
   template <class T>
-  MOAI_INLINE T apply(T a, T b) { return static_cast<T>(a & b); }
+  MOAI_INLINE T apply(T a, T b) {
+    return static_cast<T>(a & b);
+  }
 };
 
 template <class K, class T>
@@ -125,8 +137,10 @@ void reduce_column(const Step& s, Tile& t) {
 
 template <class K, bool kColumn, class T>
 constexpr StepFn body() {
-  if constexpr (kColumn) return reduce_column<K, T>;
-  else return reduce_row<K, T>;
+  if constexpr (kColumn)
+    return reduce_column<K, T>;
+  else
+    return reduce_row<K, T>;
 }
 template <class K, bool kColumn>
 StepFn of_number(TileType type) {
