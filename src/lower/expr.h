@@ -12,7 +12,7 @@ struct Expr {
   const Shape& shape() const { return b->shape(v); }
   int rank() const { return shape().rank(); }
   Expr constant(double c) const { return {b, b->constant(c, dtype(), shape())}; }
-  Expr to(DType t) const { return {b, b->convert(v, t)}; }
+  Expr to(DType t) const { return {b, b->convert(v, t)}; }  // never float to bool
   Expr broadcast_to(const Shape& s) const { return {b, b->broadcast_to(v, s)}; }
   Expr reshape(const Shape& s) const { return {b, b->reshape(v, s)}; }
 };

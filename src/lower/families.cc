@@ -5,7 +5,8 @@ namespace moai::lower {
 namespace {
 
 constexpr std::span<const OpRow> (*kFamilies[])() = {
-    pointwise_ops, activation_ops, create_ops, norm_ops, attention_ops, recurrent_ops,
+    pointwise_ops, activation_ops, create_ops, reduce_ops, scan_ops, matrix_ops,
+    norm_ops, attention_ops, recurrent_ops,
 };
 
 }  // namespace

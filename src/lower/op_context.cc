@@ -63,6 +63,11 @@ using ir::ValueId;
 using wire::ScalarArg;
 using wire::TensorArg;
 
+ValueId cast(ir::Builder& b, ValueId value, DType dtype) {
+  if (dtype != DType::boolean || !is_float(b.dtype(value))) return b.convert(value, dtype);
+  return b.binary(Prim::ne, value, b.constant(0, b.dtype(value), b.shape(value)));
+}
+
 OpContext::OpContext(Replay& replay, const wire::Segment& segment, size_t op,
                      uint32_t* scalar_index)
     : args(segment, op, &scalar_index_),
@@ -109,11 +114,11 @@ ValueId OpContext::scalar(const ScalarArg& s, DType dtype) {
   if (s.is_lifted) {
     ValueId v = replay_.scalar_input(s.index, is_real);
     if (v == ValueId::none || b.dtype(v) == dtype) return v;
-    return b.convert(v, dtype);
+    return cast(b, v, dtype);
   }
   if (!is_real) return b.constant_int(s.i, dtype);
   if (is_float(dtype)) return b.constant(s.f, dtype);
-  return b.convert(b.constant(s.f, DType::f64), dtype);
+  return cast(b, b.constant(s.f, DType::f64), dtype);
 }
 
 ValueId OpContext::scalar(const ScalarArg& s, DType dtype, const Shape& shape) {
@@ -149,7 +154,7 @@ void OpContext::write(const TensorArg& output, ValueId value) {
   if (!(b.shape(value) == v.sizes))
     return fail(invalid("the client allocated an output of " + text_of(v.sizes) +
                         ", the op makes one of " + text_of(b.shape(value))));
-  replay_.write(output, b.dtype(value) == v.dtype ? value : b.convert(value, v.dtype));
+  replay_.write(output, cast(b, value, v.dtype));
 }
 
 void OpContext::finish(std::span<const ValueId> values) {

@@ -64,6 +64,9 @@ class OpContext {
   std::vector<std::optional<wire::TensorArg>> outputs_;
 };
 
+// PyTorch's conversion: to bool is x != 0; real to integer truncates.
+ir::ValueId cast(ir::Builder& b, ir::ValueId value, DType dtype);
+
 using LowerFn = void (*)(OpContext&);
 
 // A row of the op map. dtypes: mask of the first tensor operand's dtypes that the lowering takes.
@@ -85,6 +88,7 @@ std::span<const OpRow> pointwise_ops();   // aten_map.def and decompose_pointwis
 std::span<const OpRow> activation_ops();  // those with parameters, and their gradients
 std::span<const OpRow> create_ops();      // factories, copies, casts, fill
 std::span<const OpRow> reduce_ops();
+std::span<const OpRow> scan_ops();        // cumsum, cummax ...
 std::span<const OpRow> index_ops();       // cat stack index gather scatter sort topk embedding ...
 std::span<const OpRow> random_ops();
 std::span<const OpRow> optimizer_ops();   // _foreach_*, _fused_*, _amp_*

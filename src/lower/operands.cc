@@ -127,7 +127,7 @@ Shape common_shape(OpContext& c, std::span<const Operand> operands) {
 
 Expr as(OpContext& c, const Operand& o, DType dtype, const Shape& shape) {
   if (o.is_number) return {&c.b, c.scalar(o.number, dtype, shape)};
-  return {&c.b, c.b.broadcast_to(c.b.convert(o.value, dtype), shape)};
+  return {&c.b, c.b.broadcast_to(cast(c.b, o.value, dtype), shape)};
 }
 
 int axis_of(OpContext& c, int64_t dim, int rank) {

@@ -104,7 +104,9 @@ class SegmentBuilder {
   }
   // A tensor on a storage that another one already has.
   TensorArg view(TensorArg of, const Shape& sizes, const Shape& strides, int64_t offset = 0) {
-    wire::View v{.dtype = segment_.views[of.view].dtype, .offset = offset};
+    wire::View v;
+    v.dtype = segment_.views[of.view].dtype;
+    v.offset = offset;
     v.sizes = sizes;
     v.strides = strides;
     return view(of.slot, v);
@@ -118,7 +120,8 @@ class SegmentBuilder {
 
  private:
   TensorArg tensor(DType dtype, const Shape& sizes, bool is_fresh) {
-    wire::View v{.dtype = dtype};
+    wire::View v;
+  v.dtype = dtype;
     v.sizes = sizes;
     v.strides = contiguous_strides(sizes);
     return view(slot(static_cast<uint64_t>(sizes.numel()) * size_of(dtype), is_fresh), v);
