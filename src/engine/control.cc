@@ -21,11 +21,19 @@ Status send_control(int fd, const ControlMessage& message) {
 
 StatusOr<ControlMessage> receive_control(int fd) {
   ControlMessage message;
-  ssize_t size;
-  do size = ::read(fd, &message, sizeof message);
-  while (size < 0 && errno == EINTR);
-  if (size < 0 && errno == EAGAIN) return Status{StatusCode::again, "[control] nothing there"};
-  if (size != sizeof message) return unavailable("[control] the other process is gone");
+  auto* to = reinterpret_cast<char*>(&message);
+  for (size_t have = 0; have < sizeof message;) {
+    ssize_t size = ::read(fd, to + have, sizeof message - have);
+    if (size > 0) {
+      have += static_cast<size_t>(size);
+    } else if (size == 0 || (errno != EAGAIN && errno != EINTR)) {
+      return unavailable("[control] the other process is gone");
+    } else if (errno == EAGAIN) {
+      if (have == 0) return Status{StatusCode::again, "[control] nothing there"};
+      pollfd rest{fd, POLLIN, 0};  // written as a whole: the rest is there
+      ::poll(&rest, 1, 10);
+    }
+  }
   message.text[sizeof message.text - 1] = 0;
   return message;
 }

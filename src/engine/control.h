@@ -1,4 +1,4 @@
-// Messages between the supervisor and a worker: small records of one binary over a seqpacket pair.
+// Messages between the supervisor and a worker: small records of one binary over a socket pair.
 #pragma once
 #include <condition_variable>
 #include <cstdint>

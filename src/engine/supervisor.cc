@@ -63,13 +63,7 @@ Status Supervisor::start() {
   }
   for (const std::string& url : options_.listen_urls) {
     MOAI_ASSIGN_OR_RETURN(transport::Address address, transport::parse_address(url));
-    bool is_local = address.kind != transport::Address::Kind::tcp || address.text == "localhost" ||
-                    address.text == "::1" || address.text.rfind("127.", 0) == 0;
-    if (!is_local && !options_.insecure_listen)
-      return Status{StatusCode::permission_denied,
-                    "[serve] " + url + " is open to other hosts and nothing is encrypted; listen on 127.0.0.1, "
-                    "or say --insecure-listen"};
-    MOAI_ASSIGN_OR_RETURN(transport::Socket listener, transport::listen_on(address));
+    MOAI_ASSIGN_OR_RETURN(transport::Socket listener, transport::listen_on(address, options_.insecure_listen));
     listeners_.push_back(std::move(listener));
   }
   for (const transport::Socket& listener : listeners_) MOAI_RETURN_IF_ERROR(watch(listener.fd(), EPOLLIN));
@@ -148,7 +142,7 @@ void Supervisor::handle(int fd) {
 
 void Supervisor::accept_all(const transport::Socket& listener) {
   while (true) {
-    StatusOr<transport::Socket> socket = transport::accept_on(listener);
+    StatusOr<transport::Socket> socket = transport::accept_from(listener, Deadline{now_ns()});
     if (!socket.ok()) return;
     if (pending_.size() >= kPendingMax) continue;  // closed: the client tries again
     if (StatusOr<uint32_t> uid = transport::peer_uid(*socket); uid.ok() && *uid != ::getuid() && *uid != 0) {

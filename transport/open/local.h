@@ -1,4 +1,4 @@
-// Sockets between processes of one host that no handshake precedes: accepting, and a pair for a child.
+// A pair of sockets between this process and a child.
 #pragma once
 #include <utility>
 
@@ -6,10 +6,7 @@
 
 namespace moai::transport {
 
-// The next waiting connection, or code `again` when there is none: never waits.
-StatusOr<Socket> accept_on(const Socket& listener);
-
-// Two connected unix sockets that keep the borders of messages; closed on exec.
+// Two connected unix sockets, closed on exec.
 StatusOr<std::pair<Socket, Socket>> socket_pair();
 
 }  // namespace moai::transport
