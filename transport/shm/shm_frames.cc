@@ -78,24 +78,22 @@ void ShmConnection::put_frame(uint8_t kind, uint32_t flags, std::span<const std:
 Status ShmConnection::wait_for_space(uint64_t bytes, Deadline deadline) {
   bool has_waited = false;
   for (;;) {
-    MOAI_ASSIGN_OR_RETURN(uint64_t space, out_.space(bytes));
-    if (space >= bytes) break;
+    auto space = out_.space(bytes);
+    if (!space.ok()) return fail(space.status());
+    if (*space >= bytes) break;
     if (!has_waited) counters_.credit_waits++;
     has_waited = true;
     publish();
     out_.set_sleeping(true);
-    auto again = out_.space(bytes);
-    if (!again.ok()) return fail(again.status());
-    if (*again < bytes && !is_peer_gone_) sleep(deadline);
+    space = out_.space(bytes);
+    if (space.ok() && *space < bytes && !is_peer_gone_) sleep(deadline);
     out_.set_sleeping(false);
     MOAI_RETURN_IF_ERROR(usable());
     if (is_peer_gone_) return unavailable("[transport] the peer is gone");
-    if (*again < bytes && has_passed(deadline)) {
-      MOAI_ASSIGN_OR_RETURN(space, out_.space(bytes));
-      if (space < bytes)
-        return {StatusCode::deadline_exceeded,
-                "[transport] the peer did not take messages in time"};
-    }
+    if (!has_passed(deadline)) continue;
+    space = out_.space(bytes);
+    if (space.ok() && *space < bytes)
+      return {StatusCode::deadline_exceeded, "[transport] the peer did not take messages in time"};
   }
   // The bell may have been meant for an event loop that waits for messages.
   if (has_waited && has_event_loop_ && has_data()) signal_eventfd(own_bell_.fd());
