@@ -95,7 +95,7 @@ class Emitter {
         b.store(b.value(v, map), v, map);
         continue;
       }
-      if (!is_whole && !is_row) return internal_error("[emit] a kernel cannot store a value of another size");
+      if (!is_whole && !is_row) return internal_error("[emit] a kernel cannot store %" + std::to_string(index_of(v)) + ", which has another size");
       uint32_t map = is_whole ? b.region().whole() : b.region().rows();
       b.store(b.root(v, map), v, map);
       MOAI_RETURN_IF_ERROR(b.status());
