@@ -95,7 +95,7 @@ class Emitter {
         b.store(b.value(v, map), v, map);
         continue;
       }
-      if (!is_whole && !is_row) return internal_error("[emit] a kernel cannot store a value of another size");
+      if (!is_whole && !is_row) return internal_error("[emit] a kernel cannot store %" + std::to_string(index_of(v)) + ", which has another size");
       uint32_t map = is_whole ? b.region().whole() : b.region().rows();
       b.store(b.root(v, map), v, map);
       MOAI_RETURN_IF_ERROR(b.status());
@@ -142,9 +142,10 @@ class Emitter {
     }
     if (space.numel() == 0) return ok_status();
     TileBuilder b(g_, is_copied_, is_member_, TileKind::pointwise, group.space);
-    uint32_t to = part_map(g_, n, 0, b.region());
+    // Before anything splits the space.
+    uint32_t from = b.region().intern(padded_map(g_, n)), to = part_map(g_, n, 0, b.region());
     MOAI_RETURN_IF_ERROR(store_members(group, id, b));
-    b.store(b.value(n.operands[0], b.region().intern(padded_map(g_, n))), n.results[0], to);
+    b.store(b.value(n.operands[0], from), n.results[0], to);
     MOAI_ASSIGN_OR_RETURN(Kernel k, b.finish());
     made.push_back(std::move(k));
     return ok_status();

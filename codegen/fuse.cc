@@ -197,7 +197,7 @@ class Fuser {
     uint32_t whole = o.region.whole();
     bool fits = size == o.region.numel();
     each_map(v, id, [&](uint32_t map) { fits &= map == whole; });
-    return fits || (!o.is_move && is_per_row(v, id));
+    return fits || (!o.is_move && is_per_row(v, id) && size * o.region.space().back() == o.region.numel());
   }
 
   void join(uint32_t node, uint32_t id) {

@@ -1,5 +1,6 @@
 #include "codegen/index_map.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace moai::codegen {
@@ -185,70 +186,122 @@ bool Region::split(int dim, int64_t inner) {
   return true;
 }
 
-bool Region::Fine::split(const Fit& fit, IndexMap& map) {
-  if (fit.kind != Fit::split || space.rank() == kRankMax) return false;
+Fine::Fine(const Shape& space, IndexMap& map) {
+  Shape strides;
+  for (int d = 0; d < space.rank(); d++) {
+    if (space[d] == 1) continue;
+    int last = space_.rank() - 1;
+    if (last >= 0 && strides[last] == map.strides[d] * space[d]) {
+      space_[last] *= space[d];
+      strides[last] = map.strides[d];
+      end_[last] = d + 1;
+      continue;
+    }
+    span_.push_back(space_.rank());
+    space_.push_back(space[d]);
+    strides.push_back(map.strides[d]);
+    first_.push_back(d);
+    end_.push_back(d + 1);
+  }
+  map.strides = strides;
+}
+
+bool Fine::split(const Fit& fit, IndexMap& map) {
+  if (fit.kind != Fit::split || space_.rank() == kRankMax) return false;
   int64_t step = map.strides[fit.dim];
-  space.insert(fit.dim + 1, fit.inner);
-  space[fit.dim] /= fit.inner;
-  origin.insert(fit.dim + 1, origin[fit.dim]);
+  space_.insert(fit.dim + 1, fit.inner);
+  space_[fit.dim] /= fit.inner;
+  if (span_.rank() > 0) span_.insert(fit.dim + 1, span_[fit.dim]);
   map.strides.insert(fit.dim + 1, step);
   map.strides[fit.dim] = step * fit.inner;
   return true;
 }
 
-bool Region::Fine::fold(const ir::Graph& g, const ir::Node& view, IndexMap& map) {
+bool Fine::fold(const ir::Graph& g, const ir::Node& view, IndexMap& map) {
   for (;;) {
-    Fit fit = through_view(g, view, space, map);
+    Fit fit = through_view(g, view, space_, map);
     if (fit.kind == Fit::yes) return true;
     if (!split(fit, map)) return false;
   }
 }
 
+namespace {
+
+struct Part {
+  int dim;  // of the region's space
+  int64_t size, stride;
+};
+
+// Writes dimensions [first, end) of a space and dimensions of another splitting of the same elements as
+// parts of the former, innermost first. False when the two have no common refinement.
+bool match(const Shape& space, int first, int end, std::vector<Part> other, std::vector<Part>& out) {
+  int d = end - 1;
+  int64_t left = 0;  // of dimension d
+  while (!other.empty()) {
+    Part& f = other.back();
+    for (; left <= 1 && d >= first; d--) {
+      left = space[d];
+      if (left > 1) break;
+    }
+    if (left <= 1) return false;
+    int64_t size = std::min(left, f.size);
+    if (left % size != 0 || f.size % size != 0) return false;
+    out.push_back({d, size, f.stride});
+    left /= size;
+    f.size /= size;
+    f.stride *= size;
+    if (left == 1) d--;
+    if (f.size == 1) other.pop_back();
+  }
+  return true;
+}
+
+}  // namespace
+
 bool Region::adopt(const Fine& fine, IndexMap& map) {
-  Shape strides, apart;  // of the new map; dimensions of the space that have to be split
-  int more = 0;
-  for (int d = 0, i = 0; d < space_.rank(); d++) {
-    int first = i;
-    int64_t size = 1, stride = 0;
-    bool merges = true;
-    for (; i < fine.space.rank() && fine.origin[i] == d; i++) {
-      int64_t n = fine.space[i];
+  std::vector<Part> parts;  // of the whole map, innermost first
+  int at = fine.space_.rank() - 1;
+  for (int span = fine.first_.rank() - 1; span >= 0; span--) {
+    std::vector<Part> own;  // outermost first; neighbours that the map walks in order are one
+    int begin = at;
+    while (begin >= 0 && fine.span_[begin] == span) begin--;
+    for (int i = begin + 1; i <= at; i++) {
+      int64_t n = fine.space_[i];
       if (n == 1) continue;
-      merges &= size == 1 || stride == map.strides[i] * n;
-      size *= n;
-      stride = map.strides[i];
+      if (!own.empty() && own.back().stride == map.strides[i] * n) own.back() = {0, own.back().size * n, map.strides[i]};
+      else own.push_back({0, n, map.strides[i]});
     }
-    if (merges) {
-      strides.push_back(stride);
-      continue;
-    }
-    if (d >= space_.rank() - frozen_) return false;
-    more += i - first - 1;
-    if (space_.rank() + more > kRankMax) return false;
-    apart.push_back(d);
-    for (int part = first; part < i; part++) strides.push_back(fine.space[part] == 1 ? 0 : map.strides[part]);
+    at = begin;
+    if (!match(space_, static_cast<int>(fine.first_[span]), static_cast<int>(fine.end_[span]), own, parts)) return false;
   }
-  for (int a = apart.rank() - 1; a >= 0; a--) {
-    int64_t left = space_[static_cast<int>(apart[a])];
-    int at = static_cast<int>(apart[a]);
-    for (int i = 0; i < fine.space.rank(); i++) {
-      if (fine.origin[i] != apart[a]) continue;
-      left /= fine.space[i];
-      bool is_last = i + 1 == fine.space.rank() || fine.origin[i + 1] != apart[a];
-      if (!is_last) split(at++, left);
-    }
+  // Dimensions in several parts have to be split.
+  int more = 0;
+  for (size_t i = 1; i < parts.size(); i++) {
+    if (parts[i].dim != parts[i - 1].dim) continue;
+    more++;
+    if (parts[i].dim >= space_.rank() - frozen_) return false;
   }
+  if (space_.rank() + more > kRankMax) return false;
+  Shape strides;
+  size_t next = parts.size();
+  for (int d = 0, rank = space_.rank(); d < rank; d++) {
+    if (next == 0 || parts[next - 1].dim != d) strides.push_back(0);
+    while (next > 0 && parts[next - 1].dim == d) strides.push_back(parts[--next].stride);
+  }
+  for (size_t i = 0; i + 1 < parts.size(); i++)
+    if (parts[i].dim == parts[i + 1].dim) split(parts[i].dim, parts[i].size);
   map.strides = strides;
   return true;
 }
 
 bool Region::axis_index(const Shape& shape, int axis, IndexMap& map) {
   std::array<IndexMap, kRankMax> index;
-  Fine fine(space_);
+  IndexMap fine_map = map;
+  Fine fine(space_, fine_map);
   for (;;) {
-    Fit fit = delinearize(fine.space, map, shape, index);
+    Fit fit = delinearize(fine.space(), fine_map, shape, index);
     if (fit.kind == Fit::yes) break;
-    if (!fine.split(fit, map)) return false;
+    if (!fine.split(fit, fine_map)) return false;
   }
   IndexMap out = index[static_cast<size_t>(axis)];
   if (!adopt(fine, out)) return false;

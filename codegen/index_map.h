@@ -36,6 +36,25 @@ bool keeps_order(const ir::Graph&, const ir::Node&);
 // Turns a map to the elements of the view's result into one to the elements of its operand.
 Fit through_view(const ir::Graph&, const ir::Node& view, const Shape& space, IndexMap& map);
 
+// A space as one map needs it for the time of a calculation: what it walks in order is merged first, then
+// split as views ask for. So what folds does not depend on how other maps have split the space.
+class Fine {
+ public:
+  explicit Fine(const Shape& space) : space_(space) {}
+  // Merges dimensions of `space` where `map` allows it, and changes `map` to match.
+  Fine(const Shape& space, IndexMap& map);
+  const Shape& space() const { return space_; }
+  // Replaces a map to the view's result by one to its operand. False: not affine; `map` still fits space().
+  bool fold(const ir::Graph&, const ir::Node& view, IndexMap& map);
+  bool split(const Fit& fit, IndexMap& map);
+
+ private:
+  friend class Region;
+  Shape space_;
+  Shape span_;         // per dimension: which merged dimension it is a part of
+  Shape first_, end_;  // per merged dimension: the dimensions of the original space
+};
+
 // An iteration space and the maps that a kernel uses, interned. Splitting a dimension keeps every map.
 class Region {
  public:
@@ -58,7 +77,9 @@ class Region {
   // stays affine; splits as needed. Returns the value at the end and changes `map` to lead there.
   template <class F>
   ir::ValueId follow(const ir::Graph& g, ir::ValueId v, IndexMap& map, F&& goes_through) {
-    std::vector<Step> steps{{v, map, Fine(space_)}};
+    IndexMap merged = map;
+    Fine fine(space_, merged);
+    std::vector<Step> steps{{v, merged, fine}};
     while (goes_through(steps.back().value)) {
       Step next = steps.back();
       const ir::Node& view = *g.def(next.value);
@@ -72,16 +93,6 @@ class Region {
   }
   // Index along `axis` of a value of `shape` that `map` leads to; a map of its own. False: not affine.
   bool axis_index(const Shape& shape, int axis, IndexMap& map);
-  // The space with some dimensions split further, for the time of a calculation.
-  struct Fine {
-    explicit Fine(const Shape& s) : space(s) {
-      for (int d = 0; d < s.rank(); d++) origin.push_back(d);
-    }
-    bool fold(const ir::Graph&, const ir::Node& view, IndexMap& map);
-    bool split(const Fit& fit, IndexMap& map);
-    Shape space, origin;  // origin: the dimension of the space that each is a part of
-  };
-
   // Makes the last dimension a frozen row of `size` elements. False: some map forbids it.
   bool make_row(int64_t size);
   // Adds a row of `size` elements inside; what exists becomes one value a row.
@@ -96,8 +107,8 @@ class Region {
     IndexMap map;
     Fine fine;
   };
-  // Turns a map over `fine` into one over the space: merges what merges, splits the space for the rest. False
-  // when a frozen dimension would have to be split.
+  // Turns a map over `fine` into one over the space, which is split where the map needs it. False when that
+  // is not possible: a frozen dimension, or splits that do not go together.
   bool adopt(const Fine& fine, IndexMap& map);
   bool split(int dim, int64_t inner);
   bool can_merge(int dim, const std::vector<uint32_t>* used) const;

@@ -109,7 +109,7 @@ ContiguousBase contiguous_base(const ir::Graph& g, const Flags& is_copied, ir::V
   ContiguousBase found{v, 0};
   if (g.type(v).shape.numel() == 0) return found;
   int64_t element = static_cast<int64_t>(size_of(g.type(v).dtype));
-  Region::Fine fine(Shape{g.type(v).shape.numel()});
+  Fine fine(Shape{g.type(v).shape.numel()});
   IndexMap map{0, Shape{1}};
   for (;;) {
     const ir::Node* n = g.def(v);
@@ -117,18 +117,18 @@ ContiguousBase contiguous_base(const ir::Graph& g, const Flags& is_copied, ir::V
     int64_t size = static_cast<int64_t>(size_of(g.type(v).dtype));
     if (n->op == Prim::bitcast && !keeps_order(g, *n)) {
       // Bytes stay: start anew below it at the byte where this one starts.
-      if (!is_contiguous(fine.space, map)) return found;
+      if (!is_contiguous(fine.space(), map)) return found;
       int64_t below = static_cast<int64_t>(size_of(g.type(n->operands[0]).dtype));
-      int64_t bytes = fine.space.numel() * size, before = map.offset * size;
+      int64_t bytes = fine.space().numel() * size, before = map.offset * size;
       if (bytes % below != 0 || before % below != 0) return found;
-      fine = Region::Fine(Shape{bytes / below});
+      fine = Fine(Shape{bytes / below});
       map = {before / below, Shape{1}};
       size = below;
     } else if (!fine.fold(g, *n, map)) {
       return found;
     }
     v = n->operands[0];
-    if (!is_contiguous(fine.space, map)) return found;
+    if (!is_contiguous(fine.space(), map)) return found;
     if (at_start && map.offset != 0) return found;
     if (map.offset * size % element == 0) found = {v, map.offset * size / element};
   }
