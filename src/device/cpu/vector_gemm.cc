@@ -36,6 +36,50 @@ void pack_rows(const S* from, int64_t row, int64_t col, int n, int64_t k, int wi
       for (int i = n; i < width; i++) to[p * width + i] = T();
   }
 }
+#if defined(__AVX512F__)
+typedef float Row16 __attribute__((vector_size(64)));
+typedef int32_t Index16 __attribute__((vector_size(64)));
+
+// Exchanges blocks of kStep x kStep off the diagonal; steps 1, 2, 4, 8 transpose 16 x 16.
+template <int kStep>
+MOAI_INLINE void exchange(Row16 (&r)[16]) {
+  Index16 low, high;
+  for (int j = 0; j < 16; j++) {
+    low[j] = j & kStep ? 16 + j - kStep : j;
+    high[j] = j & kStep ? 16 + j : j + kStep;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; i++) {
+    if (i & kStep) continue;
+    const Row16 a = r[i], b = r[i + kStep];
+    r[i] = __builtin_shuffle(a, b, low);
+    r[i + kStep] = __builtin_shuffle(a, b, high);
+  }
+}
+
+// Rows of neighbours, 16 x 16 at a time in registers.
+void pack_rows(const float* from, int64_t row, int n, int64_t k, int width, float* out) {
+  for (int64_t p0 = 0; p0 < k; p0 += 16) {
+    const int depth = static_cast<int>(k - p0 < 16 ? k - p0 : 16);
+    const __mmask16 loaded = static_cast<__mmask16>((1u << depth) - 1);
+    for (int first = 0; first < width; first += 16) {
+      const int lines = n - first < 16 ? n - first : 16, room = width - first < 16 ? width - first : 16;
+      Row16 r[16];
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; i++)
+        r[i] = i < lines ? reinterpret_cast<Row16>(_mm512_maskz_loadu_ps(loaded, from + (first + i) * row + p0))
+                         : Row16{};
+      exchange<1>(r), exchange<2>(r), exchange<4>(r), exchange<8>(r);
+      const __mmask16 stored = static_cast<__mmask16>((1u << room) - 1);
+      float* to = out + p0 * width + first;
+#pragma GCC unroll 16
+      for (int p = 0; p < 16; p++)
+        if (p < depth) _mm512_mask_storeu_ps(to + p * width, stored, reinterpret_cast<__m512>(r[p]));
+    }
+  }
+}
+#endif
+
 template <class S, class T>
 void pack(const S* from, int64_t row, int64_t col, int64_t rows, int64_t k, int width, T* out) {
   if (row == 1) {
@@ -50,6 +94,16 @@ void pack(const S* from, int64_t row, int64_t col, int64_t rows, int64_t k, int 
     }
     return;
   }
+#if defined(__AVX512F__)
+  if constexpr (sizeof(S) == 4 && sizeof(T) == 4) {
+    if (col == 1) {
+      for (int64_t first = 0; first < rows; first += width)
+        pack_rows(from + first * row, row, static_cast<int>(rows - first < width ? rows - first : width), k, width,
+                  out + first * k);
+      return;
+    }
+  }
+#endif
   for (int64_t first = 0; first < rows; first += width)
     pack_rows(from + first * row, row, col,
               static_cast<int>(rows - first < width ? rows - first : width), k, width,
