@@ -2,7 +2,7 @@
 #include <catch2/catch.hpp>
 #include <cstring>
 
-#include "frontend_fake_server.h"
+#include "tests/unit/frontend_fake_server.h"
 #include "src/frontend/session_client.h"
 
 using namespace moai;
