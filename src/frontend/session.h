@@ -32,6 +32,7 @@ struct SessionOptions {
   std::string server;        // URL[,URL...]; empty: nothing configured
   std::string command;       // for moreh-smi
   double connect_seconds = 30;
+  double silence_seconds = 10;  // nothing heard for so long, pings included: the server is lost
   std::function<bool()> poll;  // false: stop waiting
 };
 

@@ -103,8 +103,8 @@ TEST_CASE("the 256 most recent segments are remembered") {
     return e.is_whole;
   };
   for (uint64_t id = 0; id < kRecentSegments; id++) CHECK(bind(id));
-  CHECK_FALSE(bind(0));               // 1 is the oldest now
-  CHECK(bind(kRecentSegments));       // and leaves
+  CHECK_FALSE(bind(0));          // 1 is the oldest now
+  CHECK(bind(kRecentSegments));  // and leaves
   CHECK_FALSE(bind(0));
   CHECK(bind(1));
 }

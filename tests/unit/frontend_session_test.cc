@@ -1,3 +1,5 @@
+#include <sys/wait.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstring>
@@ -27,7 +29,8 @@ wire::Segment segment_of(uint64_t id) {
   s.slots = {{64, false}, {64, true}};
   s.views = {{DType::f32, false, false, 0, {16}, {1}}};
   s.op_name = {0};
-  s.words = {wire::make_tensor(0, 0), wire::make_word(wire::Tag::outputs, 1), wire::make_tensor(1, 0)};
+  s.words = {wire::make_tensor(0, 0), wire::make_word(wire::Tag::outputs, 1),
+             wire::make_tensor(1, 0)};
   s.op_end = {3};
   return s;
 }
@@ -67,8 +70,9 @@ std::vector<std::byte> read_back(Session& session, uint64_t storage, size_t byte
 
 TEST_CASE("session: what is uploaded is read back, inline and through windows") {
   std::string prefix = GENERATE("unix:@moai/test/", "tcp");
-  FakeServer server(prefix == "tcp" ? "tcp://127.0.0.1:" + std::to_string(20000 + ::getpid() % 20000)
-                                    : fresh_url());
+  FakeServer server(prefix == "tcp"
+                        ? "tcp://127.0.0.1:" + std::to_string(20000 + ::getpid() % 20000)
+                        : fresh_url());
   SessionClient session(options_for(server));
   CHECK_FALSE(session.is_connected());
   uint64_t id = 1;
@@ -94,7 +98,8 @@ TEST_CASE("session: a repeat is an Execute with what changed") {
   REQUIRE(run(session, 1, 7).ok());
   REQUIRE(run(session, 1, 8).ok());
   REQUIRE(session.sync(false).ok());
-  CHECK(server.kinds() == std::vector<Kind>{Kind::ops, Kind::segment_end, Kind::execute, Kind::execute, Kind::sync});
+  CHECK(server.kinds() ==
+        std::vector<Kind>{Kind::ops, Kind::segment_end, Kind::execute, Kind::execute, Kind::sync});
   auto e = server.executes();
   CHECK(e[0].is_whole);
   CHECK_FALSE(e[1].is_whole);
@@ -175,7 +180,8 @@ TEST_CASE("session: an interrupted read leaves the session usable") {
   CHECK(session.read(1, bytes_view(5000), out).code() == StatusCode::interrupted);
   goes_on = true;
   server.holds_data = false;
-  CHECK(read_back(session, 2, 6000) == two);  // the late answer to the first one does not disturb it
+  CHECK(read_back(session, 2, 6000) ==
+        two);  // the late answer to the first one does not disturb it
   CHECK(out == untouched);
   CHECK(read_back(session, 1, 5000) == one);
 }
@@ -205,7 +211,8 @@ TEST_CASE("session: a sticky error repeats") {
   (void)run(session);
   std::vector<std::byte> out(4);
   for (int i = 0; i < 3; i++)
-    CHECK(session.read(1, bytes_view(4), out).message() == "The step does not fit. Take a smaller batch.");
+    CHECK(session.read(1, bytes_view(4), out).message() ==
+          "The step does not fit. Take a smaller batch.");
   CHECK(run(session).code() == StatusCode::resource_exhausted);
   CHECK(session.upload(3, out).code() == StatusCode::resource_exhausted);
   CHECK(server.count(Kind::error_seen) <= 1);
@@ -226,8 +233,9 @@ TEST_CASE("session: the death of the server ends a wait at once and stays") {
   CHECK(now_ns() - begin < 3'000'000'000);
   killer.join();
   CHECK(lost.code() == StatusCode::unavailable);
-  CHECK_THAT(lost.message(), Contains("The connection to the server has been lost. Please contact technical "
-                                      "support if the problem persists."));
+  CHECK_THAT(lost.message(),
+             Contains("The connection to the server has been lost. Please contact technical "
+                      "support if the problem persists."));
   CHECK_THAT(lost.message(), Contains(server.url));
   CHECK(session.sync(false).message() == lost.message());
   CHECK(run(session).message() == lost.message());
@@ -292,7 +300,8 @@ TEST_CASE("session: what the server runs, hints, notes, events, memory") {
   REQUIRE(session.record_event(5).ok());
   REQUIRE(run(session).ok());
   StatusOr<uint64_t> ns = session.event_time(5);
-  for (int i = 0; i < 2000 && ns.status().code() == StatusCode::again; i++, ::usleep(1000)) ns = session.event_time(5);
+  for (int i = 0; i < 2000 && ns.status().code() == StatusCode::again; i++, ::usleep(1000))
+    ns = session.event_time(5);
   REQUIRE(ns.ok());
   CHECK(*ns > 1000);
   auto memory = session.memory();
@@ -384,10 +393,22 @@ TEST_CASE("session: in a fork child every call says what to do") {
   auto session = std::make_unique<SessionClient>(options_for(server));
   session->forked();  // before the first use: a process of its own
   REQUIRE(session->ensure().ok());
-  session->forked();
-  std::vector<std::byte> out(4);
-  for (const Status& s : {session->ensure(), run(*session), session->read(1, bytes_view(4), out)})
-    CHECK_THAT(s.message(), Contains("Cannot re-initialize CUDA in forked subprocess. To use CUDA with "
-                                     "multiprocessing, you must use the 'spawn' start method"));
-  CHECK(session->counters().frames_sent == 0);
+  pid_t child = ::fork();
+  if (child == 0) {
+    session->forked();
+    std::vector<std::byte> out(4);
+    bool is_right = session->counters().frames_sent == 0 && !session->is_connected();
+    for (const Status& s : {session->ensure(), run(*session), session->read(1, bytes_view(4), out)})
+      is_right &= s.message() ==
+                  "Cannot re-initialize CUDA in forked subprocess. To use CUDA with "
+                  "multiprocessing, you must use "
+                  "the 'spawn' start method";
+    session->close();
+    session.reset();
+    ::_exit(is_right ? 0 : 1);
+  }
+  int status = -1;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  CHECK(session->sync(false).ok());  // the parent goes on
 }
