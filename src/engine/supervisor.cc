@@ -16,7 +16,7 @@
 #include "src/base/clock.h"
 #include "src/base/log.h"
 #include "src/engine/status_answer.h"
-#include "transport/open/local.h"
+#include "transport/socket_pair.h"
 
 extern char** environ;
 
