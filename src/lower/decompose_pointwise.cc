@@ -7,18 +7,6 @@
 namespace moai::lower {
 namespace {
 
-Expr asinh_of(Expr x) {
-  Expr a = magnitude(x), big = log_of(a) + std::numbers::ln2;
-  Expr small = log1p_of(a + a * a / (root(a * a + 1.0) + 1.0));
-  Expr r = select(a > 1e4, big, small);
-  return select(x < 0, -r, r);
-}
-
-Expr acosh_of(Expr x) {
-  Expr t = x - 1.0;
-  return select(x > 1e4, log_of(x) + std::numbers::ln2, log1p_of(t + root(t * 2.0 + t * t)));
-}
-
 // Scaled by the larger side, so that squares neither overflow nor vanish.
 Expr hypot_of(Expr x, Expr y) {
   Expr a = magnitude(x), b = magnitude(y), hi = maximum(a, b), lo = minimum(a, b);

@@ -6,7 +6,8 @@ namespace {
 
 constexpr std::span<const OpRow> (*kFamilies[])() = {
     pointwise_ops, activation_ops, create_ops, reduce_ops, scan_ops, matrix_ops,
-    norm_ops, attention_ops, recurrent_ops,
+    norm_ops, attention_ops, recurrent_ops, random_ops, layout_ops, index_ops,
+    fancy_index_ops, sort_ops, foreach_ops, optimizer_ops,
 };
 
 }  // namespace

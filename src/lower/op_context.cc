@@ -19,6 +19,7 @@ std::string text_of(const Shape& shape) {
 struct Tail {
   std::vector<std::optional<wire::TensorArg>> outputs;
   uint32_t lifted = 0;
+  std::optional<uint32_t> rng;  // lifted values before its seed
   Tail(const wire::Segment& segment, size_t op);
 };
 
@@ -43,7 +44,10 @@ Tail::Tail(const wire::Segment& segment, size_t op) {
       case wire::Tag::scalar_real:
       case wire::Tag::scalar_bool: lifted++; break;
       case wire::Tag::scalar_list: lifted += entries_of(word); break;
-      case wire::Tag::rng: lifted += 2; break;
+      case wire::Tag::rng:
+        rng = lifted;
+        lifted += 2;
+        break;
       case wire::Tag::outputs:
         for (uint32_t i = 0; i < count; i++) {
           const uint64_t t = segment.words[at++];
@@ -78,6 +82,7 @@ OpContext::OpContext(Replay& replay, const wire::Segment& segment, size_t op,
       scalar_index_(*scalar_index) {
   Tail tail(segment, op);
   outputs_ = std::move(tail.outputs);
+  if (tail.rng) rng_index_ = *scalar_index + *tail.rng;
   *scalar_index += tail.lifted;
 }
 
@@ -126,9 +131,11 @@ ValueId OpContext::scalar(const ScalarArg& s, DType dtype, const Shape& shape) {
 }
 
 std::pair<ValueId, ValueId> OpContext::rng() {
-  auto words = args.rng();
-  if (!words) return {b.constant_int(0, DType::i64), b.constant_int(0, DType::i64)};
-  return {scalar(words->first, DType::i64), scalar(words->second, DType::i64)};
+  if (!rng_index_) {
+    fail(invalid("has no generator argument; the op draws random numbers"));
+    return {ValueId::none, ValueId::none};
+  }
+  return {replay_.scalar_input(*rng_index_, false), replay_.scalar_input(*rng_index_ + 1, false)};
 }
 
 const wire::View* OpContext::output_view(size_t i) {

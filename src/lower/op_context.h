@@ -35,7 +35,7 @@ class OpContext {
   // The same, broadcast to a shape.
   ir::ValueId scalar(const wire::ScalarArg&, DType dtype, const Shape& shape);
 
-  // Seed and offset of the next argument, a generator, as 0-dim i64; zeros where it has none.
+  // Seed and offset of the op as 0-dim i64, wherever its generator stands among the arguments.
   std::pair<ir::ValueId, ir::ValueId> rng();
 
   // The outputs of the op. Independent of `args`: may be asked at any time, and arguments that a lowering has
@@ -61,6 +61,7 @@ class OpContext {
   const wire::Segment& segment_;
   size_t op_;
   uint32_t scalar_index_;  // of the next lifted value that `args` reads
+  std::optional<uint32_t> rng_index_;  // lifted seed; the offset follows
   std::vector<std::optional<wire::TensorArg>> outputs_;
 };
 
@@ -89,9 +90,13 @@ std::span<const OpRow> activation_ops();  // those with parameters, and their gr
 std::span<const OpRow> create_ops();      // factories, copies, casts, fill
 std::span<const OpRow> reduce_ops();
 std::span<const OpRow> scan_ops();        // cumsum, cummax ...
-std::span<const OpRow> index_ops();       // cat stack index gather scatter sort topk embedding ...
+std::span<const OpRow> layout_ops();      // cat stack flip roll repeat, gradients of views
+std::span<const OpRow> index_ops();       // gather scatter index_select ...
+std::span<const OpRow> fancy_index_ops(); // index, index_put
+std::span<const OpRow> sort_ops();        // sort topk searchsorted ...
 std::span<const OpRow> random_ops();
-std::span<const OpRow> optimizer_ops();   // _foreach_*, _fused_*, _amp_*
+std::span<const OpRow> foreach_ops();     // _foreach_*
+std::span<const OpRow> optimizer_ops();   // _fused_*, _amp_*
 std::span<const OpRow> matrix_ops();      // mm addmm bmm baddbmm dot mv ...
 std::span<const OpRow> conv_ops();        // convolution, pooling, upsampling, padding
 std::span<const OpRow> norm_ops();        // softmax, batch, layer and group norm

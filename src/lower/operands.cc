@@ -104,6 +104,17 @@ DType real_result_type(std::span<const Operand> operands, DType preferred) {
 
 DType compute_type(DType t) { return is_float(t) && size_of(t) == 2 ? DType::f32 : t; }
 
+// Elements a tensor may have; products of what a peer says must not overflow.
+constexpr int64_t kElementsMax = int64_t{1} << 60;
+
+static bool is_sound(const Shape& shape) {
+  int64_t n = 1;
+  for (int64_t d : shape) {
+    if (d < 0 || __builtin_mul_overflow(n, std::max<int64_t>(d, 1), &n) || n > kElementsMax) return false;
+  }
+  return true;
+}
+
 Shape broadcast_shape(OpContext& c, const Shape& a, const Shape& b) {
   const Shape& longer = a.rank() >= b.rank() ? a : b;
   const Shape& shorter = a.rank() >= b.rank() ? b : a;
@@ -115,7 +126,9 @@ Shape broadcast_shape(OpContext& c, const Shape& a, const Shape& b) {
       c.fail(invalid("sizes " + std::to_string(d) + " and " + std::to_string(shorter[i]) +
                      " do not broadcast together"));
   }
-  return result;
+  if (is_sound(result)) return result;
+  c.fail(invalid("the operands broadcast to too many elements"));
+  return {};
 }
 
 Shape common_shape(OpContext& c, std::span<const Operand> operands) {
@@ -156,9 +169,14 @@ Shape axes_of(OpContext& c, const std::optional<std::vector<int64_t>>& dims, int
 }
 
 Shape shape_of(OpContext& c, std::span<const int64_t> sizes) {
-  if (sizes.size() <= static_cast<size_t>(kRankMax)) return Shape(sizes);
-  c.fail(unimplemented("rank " + std::to_string(sizes.size()) + " is over " +
-                       std::to_string(kRankMax) + "; run this op on the client"));
+  if (sizes.size() > static_cast<size_t>(kRankMax)) {
+    c.fail(unimplemented("rank " + std::to_string(sizes.size()) + " is over " +
+                         std::to_string(kRankMax) + "; run this op on the client"));
+    return {};
+  }
+  Shape shape(sizes);
+  if (is_sound(shape)) return shape;
+  c.fail(invalid("a size is negative or too large"));
   return {};
 }
 

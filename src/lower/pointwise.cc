@@ -5,10 +5,11 @@
 
 namespace moai::lower {
 
-std::vector<Expr> load(OpContext& c, std::span<const Operand> operands, Rule rule) {
+std::vector<Expr> load(OpContext& c, std::span<const Operand> operands, Rule rule,
+                       size_t output) {
   const bool is_real = rule == Rule::real || rule == Rule::real_wide;
-  DType t = is_real ? real_result_type(operands, c.output_dtype())
-                    : result_type(operands, c.output_dtype());
+  DType t = is_real ? real_result_type(operands, c.output_dtype(output))
+                    : result_type(operands, c.output_dtype(output));
   bool has_number = false;
   for (const Operand& o : operands) has_number = has_number || o.is_number;
   const bool is_wide = rule == Rule::wide || rule == Rule::real_wide ||
@@ -23,6 +24,18 @@ std::vector<Expr> load(OpContext& c, std::span<const Operand> operands, Rule rul
 std::vector<Expr> load_next(OpContext& c, int count, Rule rule) {
   std::vector<Operand> operands = next_operands(c, count);
   return load(c, operands, rule);
+}
+
+Expr asinh_of(Expr x) {
+  Expr a = magnitude(x), big = log_of(a) + std::numbers::ln2;
+  Expr small = log1p_of(a + a * a / (root(a * a + 1.0) + 1.0));
+  Expr r = select(a > 1e4, big, small);
+  return select(x < 0, -r, r);
+}
+
+Expr acosh_of(Expr x) {
+  Expr t = x - 1.0;
+  return select(x > 1e4, log_of(x) + std::numbers::ln2, log1p_of(t + root(t * 2.0 + t * t)));
 }
 
 Expr add_of(Expr a, Expr b) { return a.dtype() == DType::boolean ? either(a, b) : a + b; }

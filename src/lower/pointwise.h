@@ -15,7 +15,8 @@ enum class Rule : uint8_t {
 };
 
 // The operands in one dtype and shape by the rule.
-std::vector<Expr> load(OpContext& c, std::span<const Operand> operands, Rule rule);
+// output: the one whose dtype stands for the default dtype.
+std::vector<Expr> load(OpContext& c, std::span<const Operand> operands, Rule rule, size_t output = 0);
 std::vector<Expr> load_next(OpContext& c, int count, Rule rule);
 
 using Unary = Expr (*)(Expr);
@@ -32,6 +33,8 @@ inline void ternary_op(OpContext& c, Rule rule, Ternary f) {
 }
 
 // Formulas. bool: add is or, mul is and.
+Expr asinh_of(Expr x);
+Expr acosh_of(Expr x);
 Expr add_of(Expr a, Expr b);
 Expr mul_of(Expr a, Expr b);
 Expr sign_or_zero(Expr x);                 // NaN gives 0
