@@ -30,7 +30,8 @@ class Emitter {
       for (uint32_t node : groups[i].nodes) {
         first_group_[node] = static_cast<uint32_t>(i);
         const ir::Node& n = g.nodes()[node];
-        if (class_of(g, n) == NodeClass::view) is_copied_[index_of(n.results[0])] = true;
+        // An iota in memory is read there: splitting a space for it may rule out what fusion relies on.
+        if (class_of(g, n) == NodeClass::view || n.op == Prim::iota) is_copied_[index_of(n.results[0])] = true;
       }
     for (const ir::Output& o : g.outputs()) is_needed_[index_of(base_of(g, o.value))] = true;
   }
@@ -68,6 +69,9 @@ class Emitter {
     if (last.op == Prim::pad) return emit_pad(group, last, id, made);
     if (last.op == Prim::concat && !has_equal_parts(g_, last)) return emit_parts(last, made);
     TileBuilder b(g_, is_copied_, is_member_, group.kind, group.space);
+    // The splits that the destination needs come first, as in fusion.
+    if (class_of(g_, last) == NodeClass::move)
+      for (size_t i = 0; i < (last.op == Prim::concat ? last.operands.size() : 1); i++) part_map(g_, last, i, b.region());
     MOAI_RETURN_IF_ERROR(store_members(group, id, b));
     if (last.op == Prim::update_slice) store_update(last, b);
     if (last.op == Prim::concat) store_concat(last, b);
@@ -87,85 +91,46 @@ class Emitter {
       bool is_whole = size == b.region().numel() && c != NodeClass::reduce;
       bool is_row = group.kind == TileKind::row && size * group.space[1] == b.region().numel();
       if (c == NodeClass::reduce && group.kind == TileKind::column) {
-        uint32_t map = column_map(b.region());
+        uint32_t map = b.region().without(1);
         b.store(b.value(v, map), v, map);
         continue;
       }
-      if (!is_whole && !is_row) return internal_error("[emit] a kernel cannot store a value of another size");
+      if (!is_whole && !is_row) return internal_error("[emit] a kernel cannot store %" + std::to_string(index_of(v)) + ", which has another size");
       uint32_t map = is_whole ? b.region().whole() : b.region().rows();
-      b.store(c == NodeClass::view ? b.view(v, map) : b.value(v, map), v, map);
+      b.store(b.root(v, map), v, map);
       MOAI_RETURN_IF_ERROR(b.status());
     }
     return b.status();
   }
 
-  static uint32_t column_map(Region& r) {
-    Shape kept = r.space();
-    kept[1] = 1;
-    return r.intern({0, contiguous_strides(kept)});
-  }
-
-  // Elements of a part of `shape`, walked in order, in a tensor of `whole`: start + step * index per axis.
-  uint32_t placed(Region& r, const Shape& shape, const Shape& whole, const Shape& start, const Shape& step) {
-    Shape strides = contiguous_strides(whole);
-    for (;;) {
-      int rank = r.space().rank();
-      IndexMap out{0, Shape::filled(rank, 0)};
-      for (int d = 0; d < shape.rank(); d++) {
-        IndexMap index = r.map(r.whole());
-        if (!r.axis_index(shape, d, index) || index.strides.rank() != rank) break;
-        out.offset += (start[d] + step[d] * index.offset) * strides[d];
-        for (int s = 0; s < rank; s++) out.strides[s] += step[d] * index.strides[s] * strides[d];
-      }
-      // A split on the way: what was summed up is of the old space.
-      if (r.space().rank() == rank) return r.intern(out);
-    }
-  }
-
   void store_update(const ir::Node& n, TileBuilder& b) {
-    const auto& a = std::get<SliceAttrs>(n.attrs);
-    const Shape& shape = g_.type(n.operands[1]).shape;
-    int reg = b.value(n.operands[1], b.region().whole());
-    b.store(reg, n.results[0], placed(b.region(), shape, g_.type(n.results[0]).shape, a.start, a.step));
+    uint32_t map = part_map(g_, n, 0, b.region());
+    b.store(b.value(n.operands[1], b.region().whole()), n.results[0], map);
     b.set_base(n.results[0], contiguous_base(g_, is_copied_, n.operands[0], true).value);
   }
 
-  uint32_t concat_map(Region& r, const ir::Node& n, size_t part, int64_t at) {
-    const Shape& shape = g_.type(n.operands[part]).shape;
-    Shape start = Shape::filled(shape.rank(), 0), step = Shape::filled(shape.rank(), 1);
-    start[static_cast<int>(std::get<AxisAttrs>(n.attrs).axis)] = at;
-    return placed(r, shape, g_.type(n.results[0]).shape, start, step);
-  }
   void store_concat(const ir::Node& n, TileBuilder& b) {
-    int64_t at = 0;
-    for (size_t i = 0; i < n.operands.size(); i++) {
-      int reg = b.value(n.operands[i], b.region().whole());
-      b.store(reg, n.results[0], concat_map(b.region(), n, i, at));
-      at += g_.type(n.operands[i]).shape[static_cast<int>(std::get<AxisAttrs>(n.attrs).axis)];
-    }
+    for (size_t i = 0; i < n.operands.size(); i++)
+      b.store(b.value(n.operands[i], b.region().whole()), n.results[0], part_map(g_, n, i, b.region()));
   }
 
   Status emit_parts(const ir::Node& n, std::vector<Kernel>& made) {
-    int64_t at = 0;
     for (size_t i = 0; i < n.operands.size(); i++) {
       const Shape& shape = g_.type(n.operands[i]).shape;
-      if (shape.numel() > 0) {
-        TileBuilder b(g_, is_copied_, is_member_, TileKind::pointwise, Shape{shape.numel()});
-        IndexMap map = b.region().map(b.region().whole());
-        ir::ValueId from = strided_part(g_, is_copied_, n.operands[i], b.region(), map);
-        int reg = b.load(from, b.region().intern(map));
-        b.store(reg, n.results[0], concat_map(b.region(), n, i, at));
-        MOAI_ASSIGN_OR_RETURN(Kernel k, b.finish());
-        made.push_back(std::move(k));
-      }
-      at += shape[static_cast<int>(std::get<AxisAttrs>(n.attrs).axis)];
+      if (shape.numel() == 0) continue;
+      TileBuilder b(g_, is_copied_, is_member_, TileKind::pointwise, Shape{shape.numel()});
+      uint32_t to = part_map(g_, n, i, b.region());
+      IndexMap map = b.region().map(b.region().whole());
+      ir::ValueId from = strided_part(g_, is_copied_, n.operands[i], b.region(), map);
+      b.store(b.load(from, b.region().intern(map)), n.results[0], to);
+      MOAI_ASSIGN_OR_RETURN(Kernel k, b.finish());
+      made.push_back(std::move(k));
     }
     return ok_status();
   }
 
   // The edges: everything is filled, then the operand is written over it.
   Status emit_pad(const Group& group, const ir::Node& n, uint32_t id, std::vector<Kernel>& made) {
-    const auto& a = std::get<PadAttrs>(n.attrs);
     const Shape& whole = g_.type(n.results[0]).shape;
     Shape space = move_space(g_, n, 0);
     if (space.numel() != whole.numel()) {
@@ -177,16 +142,10 @@ class Emitter {
     }
     if (space.numel() == 0) return ok_status();
     TileBuilder b(g_, is_copied_, is_member_, TileKind::pointwise, group.space);
+    // Before anything splits the space.
+    uint32_t from = b.region().intern(padded_map(g_, n)), to = part_map(g_, n, 0, b.region());
     MOAI_RETURN_IF_ERROR(store_members(group, id, b));
-    int reg = b.value(n.operands[0], b.region().intern(padded_map(g_, n)));
-    Shape start, step;
-    for (int d = 0; d < space.rank(); d++) {
-      int64_t stride = a.interior[d] + 1;
-      int64_t first = a.lo[d] < 0 ? (-a.lo[d] + stride - 1) / stride : 0;
-      start.push_back(a.lo[d] + first * stride);
-      step.push_back(stride);
-    }
-    b.store(reg, n.results[0], placed(b.region(), space, whole, start, step));
+    b.store(b.value(n.operands[0], from), n.results[0], to);
     MOAI_ASSIGN_OR_RETURN(Kernel k, b.finish());
     made.push_back(std::move(k));
     return ok_status();

@@ -92,29 +92,30 @@ class Fuser {
 
   // Group `id` reads v at `map`: views fold, the rest is a use that v's node will see.
   void request(uint32_t id, ir::ValueId v, IndexMap map) {
-    for (;;) {
-      const ir::Node* n = g_.def(v);
-      Region& region = open_[id].region;
-      if (!n || is_copied_[index_of(v)]) return add_use(v, id, region.intern(map));
-      NodeClass c = class_of(g_, *n);
-      if (c == NodeClass::generator) {
-        if (n->op == Prim::constant) return;
-        IndexMap index = map;
-        int axis = static_cast<int>(std::get<AxisAttrs>(n->attrs).axis);
-        if (region.axis_index(g_.type(v).shape, axis, index)) {
-          region.intern(index);
-          return;
-        }
-        return add_use(v, id, kInMemory);
-      }
-      if (c != NodeClass::view) return add_use(v, id, region.intern(map));
-      if (n->op == Prim::bitcast) return read_in_memory(contiguous_base(g_, is_copied_, v, false).value, id);
-      if (!region.fold(g_, *n, map)) {
+    Region& region = open_[id].region;
+    v = region.follow(g_, v, map, [&](ir::ValueId x) { return folds(g_, is_copied_, x); });
+    const ir::Node* n = g_.def(v);
+    if (!n || is_copied_[index_of(v)]) return add_use(v, id, region.intern(map));
+    switch (class_of(g_, *n)) {
+      case NodeClass::generator: return request_generator(id, v, *n, map);
+      case NodeClass::view:
+        if (n->op == Prim::bitcast) return read_in_memory(contiguous_base(g_, is_copied_, v, false).value, id);
         is_copied_[index_of(v)] = true;
         return add_use(v, id, region.intern(map));
-      }
-      v = n->operands[0];
+      default: return add_use(v, id, region.intern(map));
     }
+  }
+  void request_generator(uint32_t id, ir::ValueId v, const ir::Node& n, IndexMap map) {
+    if (n.op == Prim::constant) return;
+    Region& region = open_[id].region;
+    int axis = static_cast<int>(std::get<AxisAttrs>(n.attrs).axis);
+    IndexMap index = map;
+    if (region.axis_index(g_.type(v).shape, axis, index)) {
+      region.intern(index);
+      return;
+    }
+    is_copied_[index_of(v)] = true;
+    add_use(v, id, region.intern(map));
   }
   void request_whole(uint32_t id, ir::ValueId v) {
     Region& region = open_[id].region;
@@ -196,7 +197,7 @@ class Fuser {
     uint32_t whole = o.region.whole();
     bool fits = size == o.region.numel();
     each_map(v, id, [&](uint32_t map) { fits &= map == whole; });
-    return fits || (!o.is_move && is_per_row(v, id));
+    return fits || (!o.is_move && is_per_row(v, id) && size * o.region.space().back() == o.region.numel());
   }
 
   void join(uint32_t node, uint32_t id) {
@@ -231,16 +232,14 @@ class Fuser {
   void place_view(uint32_t node, const ir::Node& n) {
     if (!is_copied_[index_of(n.results[0])] || !demand(n.results[0]).is_needed) return;
     uint32_t id = open(node, TileKind::pointwise, Shape{g_.type(n.results[0]).shape.numel()});
-    Region& region = open_[id].region;
-    IndexMap map = region.map(region.whole());
-    if (n.op == Prim::bitcast || !region.fold(g_, n, map)) return;
-    request(id, n.operands[0], map);
+    is_copied_[index_of(n.results[0])] = false;
+    request_whole(id, n.results[0]);
+    is_copied_[index_of(n.results[0])] = true;
   }
 
   void place_alone(uint32_t node, const ir::Node& n) {
-    if (!demand(n.results[0]).is_stored) return;
-    uint32_t id = open(node, TileKind::pointwise, Shape{g_.type(n.results[0]).shape.numel()});
-    if (n.op == Prim::iota) request_whole(id, n.results[0]);
+    if (!demand(n.results[0]).is_stored && !is_copied_[index_of(n.results[0])]) return;
+    open(node, TileKind::pointwise, Shape{g_.type(n.results[0]).shape.numel()});
   }
 
   void place_pointwise(uint32_t node, const ir::Node& n) {
@@ -360,6 +359,10 @@ class Fuser {
     bool is_whole = n.op != Prim::concat || has_equal_parts(g_, n);
     uint32_t id = open(node, TileKind::pointwise, is_whole ? Shape{space.numel()} : Shape{1});
     open_[id].is_move = true;
+    // The splits that the destination needs come first.
+    if (n.op != Prim::pad && is_whole)
+      for (size_t i = 0; i < (n.op == Prim::concat ? n.operands.size() : 1); i++)
+        part_map(g_, n, i, open_[id].region);
     if (n.op == Prim::update_slice) {
       request_whole(id, n.operands[1]);
       read_in_memory(contiguous_base(g_, is_copied_, n.operands[0], true).value, id);
@@ -370,8 +373,8 @@ class Fuser {
       open_[id].stores += static_cast<int>(n.operands.size()) - 1;
       for (ir::ValueId part : n.operands) request_whole(id, part);
     } else {
-      for (ir::ValueId part : n.operands)
-        if (g_.type(part).shape.numel() > 0) request_part(id, part);
+      for (size_t i = 0; i < n.operands.size(); i++)
+        if (g_.type(n.operands[i]).shape.numel() > 0) request_part(id, n, i);
     }
   }
 
@@ -379,12 +382,15 @@ class Fuser {
     Region& region = open_[id].region;
     region = Region(space, 0);
     open_[id].out.space = space;
+    part_map(g_, n, 0, region);
     request(id, n.operands[0], padded_map(g_, n));
   }
 
   // A part of a concat whose parts differ: each is copied over a space of its own.
-  void request_part(uint32_t id, ir::ValueId part) {
+  void request_part(uint32_t id, const ir::Node& n, size_t i) {
+    ir::ValueId part = n.operands[i];
     Region region(Shape{g_.type(part).shape.numel()}, 0);
+    part_map(g_, n, i, region);
     IndexMap map = region.map(region.whole());
     read_in_memory(strided_part(g_, is_copied_, part, region, map), id);
   }

@@ -1,5 +1,6 @@
 #include "codegen/index_map.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace moai::codegen {
@@ -82,6 +83,10 @@ bool is_view(const ir::Graph& g, const ir::Node& n) {
 
 Fit through_view(const ir::Graph& g, const ir::Node& n, const Shape& space, IndexMap& map) {
   if (keeps_order(g, n)) return {};
+  if (n.op == Prim::broadcast_in_dim && g.type(n.operands[0]).shape.numel() == 1) {
+    map = {0, Shape::filled(space.rank(), 0)};
+    return {};
+  }
   const Shape& result = g.type(n.results[0]).shape;
   const Shape& operand = g.type(n.operands[0]).shape;
   std::array<IndexMap, kRankMax> index;
@@ -134,12 +139,34 @@ uint32_t Region::intern(const IndexMap& wanted) {
 uint32_t Region::whole() { return intern({0, contiguous_strides(space_)}); }
 
 uint32_t Region::rows() {
-  Shape outer = space_;
-  outer[outer.rank() - 1] = 1;
-  return intern({0, contiguous_strides(outer)});
+  return without(space_.rank() - 1);
+}
+
+uint32_t Region::without(int dim) {
+  Shape kept = space_;
+  kept[dim] = 1;
+  IndexMap map{0, contiguous_strides(kept)};
+  map.strides[dim] = 0;
+  return intern(map);
 }
 
 uint32_t Region::scalar() { return intern({0, Shape::filled(space_.rank(), 0)}); }
+
+uint32_t Region::placed(const Shape& part, const Shape& target, const Shape& start, const Shape& step) {
+  Shape strides = contiguous_strides(target);
+  for (;;) {
+    int rank = space_.rank();
+    IndexMap out{0, Shape::filled(rank, 0)};
+    for (int d = 0; d < part.rank(); d++) {
+      IndexMap index = maps_[whole()];
+      if (!axis_index(part, d, index) || space_.rank() != rank) break;
+      out.offset += (start[d] + step[d] * index.offset) * strides[d];
+      for (int s = 0; s < rank; s++) out.strides[s] += step[d] * index.strides[s] * strides[d];
+    }
+    // After a split the sum so far is of the old space.
+    if (space_.rank() == rank) return intern(out);
+  }
+}
 
 bool Region::is_redundant(uint32_t id) const {
   for (int s = 0; s < space_.rank(); s++)
@@ -147,42 +174,138 @@ bool Region::is_redundant(uint32_t id) const {
   return false;
 }
 
-bool Region::split(int dim, int64_t inner, IndexMap& extra) {
+bool Region::split(int dim, int64_t inner) {
   if (dim >= space_.rank() - frozen_ || space_.rank() == kRankMax) return false;
-  auto divide = [&](IndexMap& m) {
-    int64_t step = m.strides[dim];
-    m.strides.insert(dim + 1, step);
-    m.strides[dim] = step * inner;
-  };
   space_.insert(dim + 1, inner);
   space_[dim] /= inner;
-  for (IndexMap& m : maps_) divide(m);
-  divide(extra);
-  // Dimensions of size 1 have stride 0, and splitting off a factor can make one.
-  for (int s = dim; s <= dim + 1; s++) {
-    if (space_[s] != 1) continue;
-    for (IndexMap& m : maps_) m.strides[s] = 0;
-    extra.strides[s] = 0;
+  for (IndexMap& m : maps_) {
+    int64_t step = m.strides[dim];
+    m.strides.insert(dim + 1, space_[dim + 1] == 1 ? 0 : step);
+    m.strides[dim] = space_[dim] == 1 ? 0 : step * inner;
   }
   return true;
 }
 
-bool Region::fold(const ir::Graph& g, const ir::Node& view, IndexMap& map) {
+Fine::Fine(const Shape& space, IndexMap& map) {
+  Shape strides;
+  for (int d = 0; d < space.rank(); d++) {
+    if (space[d] == 1) continue;
+    int last = space_.rank() - 1;
+    if (last >= 0 && strides[last] == map.strides[d] * space[d]) {
+      space_[last] *= space[d];
+      strides[last] = map.strides[d];
+      end_[last] = d + 1;
+      continue;
+    }
+    span_.push_back(space_.rank());
+    space_.push_back(space[d]);
+    strides.push_back(map.strides[d]);
+    first_.push_back(d);
+    end_.push_back(d + 1);
+  }
+  map.strides = strides;
+}
+
+bool Fine::split(const Fit& fit, IndexMap& map) {
+  if (fit.kind != Fit::split || space_.rank() == kRankMax) return false;
+  int64_t step = map.strides[fit.dim];
+  space_.insert(fit.dim + 1, fit.inner);
+  space_[fit.dim] /= fit.inner;
+  if (span_.rank() > 0) span_.insert(fit.dim + 1, span_[fit.dim]);
+  map.strides.insert(fit.dim + 1, step);
+  map.strides[fit.dim] = step * fit.inner;
+  return true;
+}
+
+bool Fine::fold(const ir::Graph& g, const ir::Node& view, IndexMap& map) {
   for (;;) {
     Fit fit = through_view(g, view, space_, map);
     if (fit.kind == Fit::yes) return true;
-    if (fit.kind == Fit::no || !split(fit.dim, fit.inner, map)) return false;
+    if (!split(fit, map)) return false;
   }
+}
+
+namespace {
+
+struct Part {
+  int dim;  // of the region's space
+  int64_t size, stride;
+};
+
+// Writes dimensions [first, end) of a space and dimensions of another splitting of the same elements as
+// parts of the former, innermost first. False when the two have no common refinement.
+bool match(const Shape& space, int first, int end, std::vector<Part> other, std::vector<Part>& out) {
+  int d = end - 1;
+  int64_t left = 0;  // of dimension d
+  while (!other.empty()) {
+    Part& f = other.back();
+    for (; left <= 1 && d >= first; d--) {
+      left = space[d];
+      if (left > 1) break;
+    }
+    if (left <= 1) return false;
+    int64_t size = std::min(left, f.size);
+    if (left % size != 0 || f.size % size != 0) return false;
+    out.push_back({d, size, f.stride});
+    left /= size;
+    f.size /= size;
+    f.stride *= size;
+    if (left == 1) d--;
+    if (f.size == 1) other.pop_back();
+  }
+  return true;
+}
+
+}  // namespace
+
+bool Region::adopt(const Fine& fine, IndexMap& map) {
+  std::vector<Part> parts;  // of the whole map, innermost first
+  int at = fine.space_.rank() - 1;
+  for (int span = fine.first_.rank() - 1; span >= 0; span--) {
+    std::vector<Part> own;  // outermost first; neighbours that the map walks in order are one
+    int begin = at;
+    while (begin >= 0 && fine.span_[begin] == span) begin--;
+    for (int i = begin + 1; i <= at; i++) {
+      int64_t n = fine.space_[i];
+      if (n == 1) continue;
+      if (!own.empty() && own.back().stride == map.strides[i] * n) own.back() = {0, own.back().size * n, map.strides[i]};
+      else own.push_back({0, n, map.strides[i]});
+    }
+    at = begin;
+    if (!match(space_, static_cast<int>(fine.first_[span]), static_cast<int>(fine.end_[span]), own, parts)) return false;
+  }
+  // Dimensions in several parts have to be split.
+  int more = 0;
+  for (size_t i = 1; i < parts.size(); i++) {
+    if (parts[i].dim != parts[i - 1].dim) continue;
+    more++;
+    if (parts[i].dim >= space_.rank() - frozen_) return false;
+  }
+  if (space_.rank() + more > kRankMax) return false;
+  Shape strides;
+  size_t next = parts.size();
+  for (int d = 0, rank = space_.rank(); d < rank; d++) {
+    if (next == 0 || parts[next - 1].dim != d) strides.push_back(0);
+    while (next > 0 && parts[next - 1].dim == d) strides.push_back(parts[--next].stride);
+  }
+  for (size_t i = 0; i + 1 < parts.size(); i++)
+    if (parts[i].dim == parts[i + 1].dim) split(parts[i].dim, parts[i].size);
+  map.strides = strides;
+  return true;
 }
 
 bool Region::axis_index(const Shape& shape, int axis, IndexMap& map) {
   std::array<IndexMap, kRankMax> index;
+  IndexMap fine_map = map;
+  Fine fine(space_, fine_map);
   for (;;) {
-    Fit fit = delinearize(space_, map, shape, index);
+    Fit fit = delinearize(fine.space(), fine_map, shape, index);
     if (fit.kind == Fit::yes) break;
-    if (fit.kind == Fit::no || !split(fit.dim, fit.inner, map)) return false;
+    if (!fine.split(fit, fine_map)) return false;
   }
-  map = index[static_cast<size_t>(axis)];
+  IndexMap out = index[static_cast<size_t>(axis)];
+  if (!adopt(fine, out)) return false;
+  map = out;
   return true;
 }
 
@@ -217,8 +340,7 @@ bool Region::make_row(int64_t size) {
   while (first > 0 && inside * space_[first - 1] <= size) inside *= space_[--first];
   if (inside != size) {
     if (first == 0 || size % inside != 0 || space_[first - 1] % (size / inside) != 0) return false;
-    IndexMap none{0, Shape::filled(space_.rank(), 0)};
-    if (!split(first - 1, size / inside, none)) return false;
+    if (!split(first - 1, size / inside)) return false;
   }
   if (first == space_.rank()) {  // a row of one element
     if (space_.rank() == kRankMax) return false;

@@ -3,6 +3,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "src/ir/graph.h"
@@ -35,6 +36,25 @@ bool keeps_order(const ir::Graph&, const ir::Node&);
 // Turns a map to the elements of the view's result into one to the elements of its operand.
 Fit through_view(const ir::Graph&, const ir::Node& view, const Shape& space, IndexMap& map);
 
+// A space as one map needs it for the time of a calculation: what it walks in order is merged first, then
+// split as views ask for. So what folds does not depend on how other maps have split the space.
+class Fine {
+ public:
+  explicit Fine(const Shape& space) : space_(space) {}
+  // Merges dimensions of `space` where `map` allows it, and changes `map` to match.
+  Fine(const Shape& space, IndexMap& map);
+  const Shape& space() const { return space_; }
+  // Replaces a map to the view's result by one to its operand. False: not affine; `map` still fits space().
+  bool fold(const ir::Graph&, const ir::Node& view, IndexMap& map);
+  bool split(const Fit& fit, IndexMap& map);
+
+ private:
+  friend class Region;
+  Shape space_;
+  Shape span_;         // per dimension: which merged dimension it is a part of
+  Shape first_, end_;  // per merged dimension: the dimensions of the original space
+};
+
 // An iteration space and the maps that a kernel uses, interned. Splitting a dimension keeps every map.
 class Region {
  public:
@@ -45,13 +65,32 @@ class Region {
   const IndexMap& map(uint32_t id) const { return maps_[id]; }
   uint32_t intern(const IndexMap& map);
   uint32_t whole();  // element i of the space is element i of the value
-  uint32_t rows();   // one element a row: whole() without the last dimension
+  uint32_t without(int dim);  // the same for a value that lacks this dimension
+  uint32_t rows();   // without() the last dimension
   uint32_t scalar(); // one element for all
+  // Where the elements of `part`, walked in order, lie in `whole`: at start + step * index along each axis.
+  uint32_t placed(const Shape& part, const Shape& whole, const Shape& start, const Shape& step);
   int64_t numel() const { return space_.numel(); }
   bool is_redundant(uint32_t id) const;  // some dimension does not matter
 
-  // Replaces `map`, which leads to the result of `view`, by one to its operand; splits as needed.
-  bool fold(const ir::Graph&, const ir::Node& view, IndexMap& map);
+  // Follows views down from v, whose elements `map` leads to, as long as `goes_through` says so and the map
+  // stays affine; splits as needed. Returns the value at the end and changes `map` to lead there.
+  template <class F>
+  ir::ValueId follow(const ir::Graph& g, ir::ValueId v, IndexMap& map, F&& goes_through) {
+    IndexMap merged = map;
+    Fine fine(space_, merged);
+    std::vector<Step> steps{{v, merged, fine}};
+    while (goes_through(steps.back().value)) {
+      Step next = steps.back();
+      const ir::Node& view = *g.def(next.value);
+      if (!next.fine.fold(g, view, next.map)) break;
+      next.value = view.operands[0];
+      steps.push_back(next);
+    }
+    while (steps.size() > 1 && !adopt(steps.back().fine, steps.back().map)) steps.pop_back();
+    map = steps.size() > 1 ? steps.back().map : map;
+    return steps.back().value;
+  }
   // Index along `axis` of a value of `shape` that `map` leads to; a map of its own. False: not affine.
   bool axis_index(const Shape& shape, int axis, IndexMap& map);
   // Makes the last dimension a frozen row of `size` elements. False: some map forbids it.
@@ -63,7 +102,15 @@ class Region {
   void coalesce(const std::vector<uint32_t>& used);
 
  private:
-  bool split(int dim, int64_t inner, IndexMap& extra);
+  struct Step {
+    ir::ValueId value;
+    IndexMap map;
+    Fine fine;
+  };
+  // Turns a map over `fine` into one over the space, which is split where the map needs it. False when that
+  // is not possible: a frozen dimension, or splits that do not go together.
+  bool adopt(const Fine& fine, IndexMap& map);
+  bool split(int dim, int64_t inner);
   bool can_merge(int dim, const std::vector<uint32_t>* used) const;
   void merge(int dim);
   Shape space_;

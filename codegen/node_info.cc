@@ -24,6 +24,7 @@ ReduceForm reduce_form(const ir::Graph& g, const ir::Node& n) {
   int64_t outer = 1, reduced = 1, inner = 1;
   bool seen = false;
   for (int d = 0; d < s.rank(); d++) {
+    if (s[d] == 1) continue;
     bool is_reduced = std::find(axes.begin(), axes.end(), d) != axes.end();
     if (is_reduced) {
       reduced *= s[d];
@@ -61,6 +62,26 @@ Shape move_space(const ir::Graph& g, const ir::Node& n, size_t part) {
   return kept;
 }
 
+uint32_t part_map(const ir::Graph& g, const ir::Node& n, size_t part, Region& region) {
+  Shape space = move_space(g, n, part);
+  Shape start = Shape::filled(space.rank(), 0), step = Shape::filled(space.rank(), 1);
+  if (n.op == Prim::update_slice) {
+    start = std::get<SliceAttrs>(n.attrs).start;
+    step = std::get<SliceAttrs>(n.attrs).step;
+  } else if (n.op == Prim::concat) {
+    int axis = static_cast<int>(std::get<AxisAttrs>(n.attrs).axis);
+    for (size_t i = 0; i < part; i++) start[axis] += g.type(n.operands[i]).shape[axis];
+  } else {
+    const auto& a = std::get<PadAttrs>(n.attrs);
+    for (int d = 0; d < space.rank(); d++) {
+      step[d] = a.interior[d] + 1;
+      int64_t first = a.lo[d] < 0 ? (-a.lo[d] + step[d] - 1) / step[d] : 0;
+      start[d] = a.lo[d] + first * step[d];
+    }
+  }
+  return region.placed(space, g.type(n.results[0]).shape, start, step);
+}
+
 bool has_equal_parts(const ir::Graph& g, const ir::Node& n) {
   if (n.operands.size() * 2 > static_cast<size_t>(kTileBuffersMax)) return false;
   for (ir::ValueId v : n.operands)
@@ -88,27 +109,26 @@ ContiguousBase contiguous_base(const ir::Graph& g, const Flags& is_copied, ir::V
   ContiguousBase found{v, 0};
   if (g.type(v).shape.numel() == 0) return found;
   int64_t element = static_cast<int64_t>(size_of(g.type(v).dtype));
-  Region region(Shape{g.type(v).shape.numel()}, 0);
-  IndexMap map = region.map(region.whole());
+  Fine fine(Shape{g.type(v).shape.numel()});
+  IndexMap map{0, Shape{1}};
   for (;;) {
     const ir::Node* n = g.def(v);
     if (!n || is_copied[index_of(v)] || class_of(g, *n) != NodeClass::view) return found;
     int64_t size = static_cast<int64_t>(size_of(g.type(v).dtype));
     if (n->op == Prim::bitcast && !keeps_order(g, *n)) {
       // Bytes stay: start anew below it at the byte where this one starts.
-      if (!is_contiguous(region.space(), map)) return found;
+      if (!is_contiguous(fine.space(), map)) return found;
       int64_t below = static_cast<int64_t>(size_of(g.type(n->operands[0]).dtype));
-      int64_t bytes = region.numel() * size, before = map.offset * size;
+      int64_t bytes = fine.space().numel() * size, before = map.offset * size;
       if (bytes % below != 0 || before % below != 0) return found;
-      region = Region(Shape{bytes / below}, 0);
-      map = region.map(region.whole());
-      map.offset = before / below;
+      fine = Fine(Shape{bytes / below});
+      map = {before / below, Shape{1}};
       size = below;
-    } else if (!region.fold(g, *n, map)) {
+    } else if (!fine.fold(g, *n, map)) {
       return found;
     }
     v = n->operands[0];
-    if (!is_contiguous(region.space(), map)) return found;
+    if (!is_contiguous(fine.space(), map)) return found;
     if (at_start && map.offset != 0) return found;
     if (map.offset * size % element == 0) found = {v, map.offset * size / element};
   }
@@ -131,14 +151,14 @@ StridedBase strided_base(const ir::Graph& g, const Flags& is_copied, ir::ValueId
   }
 }
 
+bool folds(const ir::Graph& g, const Flags& is_copied, ir::ValueId v) {
+  const ir::Node* n = g.def(v);
+  return n && !is_copied[index_of(v)] && n->op != Prim::bitcast && class_of(g, *n) == NodeClass::view;
+}
+
 ir::ValueId strided_part(const ir::Graph& g, const Flags& is_copied, ir::ValueId v, Region& region,
                          IndexMap& map) {
-  for (;;) {
-    const ir::Node* n = g.def(v);
-    if (!n || is_copied[index_of(v)] || class_of(g, *n) != NodeClass::view) return v;
-    if (n->op == Prim::bitcast || !region.fold(g, *n, map)) return v;
-    v = n->operands[0];
-  }
+  return region.follow(g, v, map, [&](ir::ValueId x) { return folds(g, is_copied, x); });
 }
 
 IndexMap padded_map(const ir::Graph& g, const ir::Node& n) {

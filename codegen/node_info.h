@@ -32,6 +32,8 @@ Layout operand_layout(Prim op);
 
 // Elements that a move writes from its operand, as a shape, and where they go in the result.
 Shape move_space(const ir::Graph&, const ir::Node&, size_t part);
+// Where part `part` of a move goes in its result, from a region over move_space().
+uint32_t part_map(const ir::Graph&, const ir::Node&, size_t part, Region&);
 // Whether all parts of a concat have one shape, so that one kernel writes them all.
 bool has_equal_parts(const ir::Graph&, const ir::Node&);
 
@@ -65,6 +67,8 @@ struct StridedBase {
 };
 StridedBase strided_base(const ir::Graph&, const Flags& is_copied, ir::ValueId v);
 
+// Whether index maps go through v: a view, no bitcast, that is not in memory.
+bool folds(const ir::Graph&, const Flags& is_copied, ir::ValueId v);
 // Follows views from v through `region`, changing `map`, to the value that a copy of v reads.
 ir::ValueId strided_part(const ir::Graph&, const Flags& is_copied, ir::ValueId v, Region& region, IndexMap& map);
 // pad: from its move_space to the elements of the operand.

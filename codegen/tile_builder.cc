@@ -104,13 +104,20 @@ int TileBuilder::value(ir::ValueId v, uint32_t map) {
   return reg;
 }
 
-int TileBuilder::view(ir::ValueId v, uint32_t map) {
+int TileBuilder::root(ir::ValueId v, uint32_t map) {
   const ir::Node& n = *g_.def(v);
-  if (n.op == Prim::bitcast) return is_copied_[index_of(v)] ? fail("a bitcast has no copy kernel") : load(v, map);
+  if (n.op == Prim::iota) return iota(n, map);
+  return class_of(g_, n) == NodeClass::view ? view(v, map) : value(v, map);
+}
+
+int TileBuilder::view(ir::ValueId v, uint32_t map) {
+  if (g_.def(v)->op == Prim::bitcast) return is_copied_[index_of(v)] ? fail("a bitcast has no copy kernel") : load(v, map);
   IndexMap below = region_.map(map);
-  if (!region_.fold(g_, n, below))
-    return fail("a view of " + std::string(info(n.op).name) + " does not fold where fusion said so");
-  return value(n.operands[0], region_.intern(below));
+  ir::ValueId end = region_.follow(g_, v, below, [&](ir::ValueId x) { return x == v || folds(g_, is_copied_, x); });
+  if (folds(g_, is_copied_, end) || end == v)
+    return fail("%" + std::to_string(index_of(end)) + ", a " + std::string(info(g_.def(end)->op).name) +
+                ", does not fold where fusion said so");
+  return value(end, region_.intern(below));
 }
 
 int TileBuilder::rounded(int reg, DType dtype) {
@@ -144,7 +151,7 @@ int TileBuilder::iota(const ir::Node& n, uint32_t map) {
   ir::ValueId v = n.results[0];
   IndexMap index = region_.map(map);
   if (!region_.axis_index(g_.type(v).shape, static_cast<int>(std::get<AxisAttrs>(n.attrs).axis), index))
-    return load(v, map);
+    return fail("%" + std::to_string(index_of(v)) + ", an iota, is not affine where fusion said so");
   TileInst inst;
   inst.op = TileOp::iota;
   inst.type = tile_type_of(g_.type(v).dtype);
@@ -281,7 +288,11 @@ std::vector<Kernel::Alias> TileBuilder::aliases() const {
     for (auto& [written, b] : bases_)
       if (written == to.value) base = b;
     bool has_base = base != ir::ValueId::none;
-    if (!has_base && kind_ != TileKind::pointwise) continue;
+    // The other parts of an output in parts go over what they do not read.
+    bool is_in_parts = std::count_if(buffers_.begin(), buffers_.end(), [&](const BufferUse& b) {
+                         return b.is_output && b.value == to.value;
+                       }) > 1;
+    if (!has_base && (kind_ != TileKind::pointwise || is_in_parts)) continue;
     for (uint32_t i = 0; i < buffers_.size(); i++) {
       const BufferUse& from = buffers_[i];
       // A load after the store would read what the store wrote.

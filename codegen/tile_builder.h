@@ -19,8 +19,8 @@ class TileBuilder {
 
   // Emits v at the map into a register of its own, once. -1 on failure: see status().
   int value(ir::ValueId v, uint32_t map);
-  // The same, through the view that v is, even if v is a copy.
-  int view(ir::ValueId v, uint32_t map);
+  // The same for a value that this program is there to store: a view or iota is made even if others load it.
+  int root(ir::ValueId v, uint32_t map);
   // Reads v where it lies, even if it is a member.
   int load(ir::ValueId v, uint32_t map);
   // Writes a register to elements of `out`.
@@ -47,6 +47,7 @@ class TileBuilder {
   int add(TileInst inst);
   int constant(DType dtype, const ConstantAttrs& attrs);
   int iota(const ir::Node& n, uint32_t map);
+  int view(ir::ValueId v, uint32_t map);
   int compute(const ir::Node& n, uint32_t map);
   int convert(int reg, DType from, DType to);
   int random(const ir::Node& n, uint32_t map);
