@@ -24,16 +24,23 @@ inline Tensor make_tensor(DType dtype, const Shape& shape) {
 class Source {
  public:
   explicit Source(uint32_t seed) : engine_(seed) {}
-  int64_t integer(int64_t lo, int64_t hi) { return std::uniform_int_distribution<int64_t>(lo, hi)(engine_); }
-  double real(double lo, double hi) { return std::uniform_real_distribution<double>(lo, hi)(engine_); }
+  int64_t integer(int64_t lo, int64_t hi) {
+    return std::uniform_int_distribution<int64_t>(lo, hi)(engine_);
+  }
+  double real(double lo, double hi) {
+    return std::uniform_real_distribution<double>(lo, hi)(engine_);
+  }
 
   // Reals in [lo, hi); integers between the same bounds.
   Tensor tensor(DType dtype, const Shape& shape, double lo = -3, double hi = 3) {
     Tensor t = make_tensor(dtype, shape);
     for (int64_t i = 0; i < shape.numel(); i++) {
-      if (is_float(dtype)) set_real(t, i, real(lo, hi));
-      else if (dtype == DType::boolean) set_int(t, i, integer(0, 1));
-      else set_int(t, i, integer(static_cast<int64_t>(lo), static_cast<int64_t>(hi)));
+      if (is_float(dtype))
+        set_real(t, i, real(lo, hi));
+      else if (dtype == DType::boolean)
+        set_int(t, i, integer(0, 1));
+      else
+        set_int(t, i, integer(static_cast<int64_t>(lo), static_cast<int64_t>(hi)));
     }
     return t;
   }
@@ -66,7 +73,8 @@ class Block {
   void* data() { return data_.data() + kMargin; }
   bool is_intact() const {
     for (size_t i = 0; i < kMargin; i++)
-      if (data_[i] != std::byte{0xA5} || data_[kMargin + bytes_ + i] != std::byte{0xA5}) return false;
+      if (data_[i] != std::byte{0xA5} || data_[kMargin + bytes_ + i] != std::byte{0xA5})
+        return false;
     return true;
   }
 
@@ -76,8 +84,8 @@ class Block {
   std::vector<std::byte> data_;
 };
 
-// Runs one kernel. tensors: one for each buffer; outputs are overwritten. aliases[i]: the buffer whose memory
-// buffer i shares, or -1.
+// Runs one kernel. tensors: one for each buffer; outputs are overwritten. aliases[i]: the buffer
+// whose memory buffer i shares, or -1.
 inline Status run_kernel(Device& device, const KernelSource& kernel, std::vector<Tensor>& tensors,
                          const std::vector<int>& aliases = {}) {
   Program program;
@@ -89,7 +97,8 @@ inline Status run_kernel(Device& device, const KernelSource& kernel, std::vector
   for (size_t i = 0; i < tensors.size(); i++) {
     const size_t at = i < aliases.size() && aliases[i] >= 0 ? static_cast<size_t>(aliases[i]) : i;
     bindings.push_back(blocks[i].data());
-    program.buffers.push_back({BufferKind::bound, 0, static_cast<uint32_t>(at), tensors[i].data.size()});
+    program.buffers.push_back(
+        {BufferKind::bound, 0, static_cast<uint32_t>(at), tensors[i].data.size()});
     command.buffers.push_back(static_cast<uint32_t>(i));
   }
   program.bindings = static_cast<uint32_t>(bindings.size());
@@ -100,7 +109,8 @@ inline Status run_kernel(Device& device, const KernelSource& kernel, std::vector
   for (size_t i = 0; i < tensors.size(); i++) {
     CHECK(blocks[i].is_intact());
     const size_t at = i < aliases.size() && aliases[i] >= 0 ? static_cast<size_t>(aliases[i]) : i;
-    if (!tensors[i].data.empty()) std::memcpy(tensors[i].data.data(), blocks[at].data(), tensors[i].data.size());
+    if (!tensors[i].data.empty())
+      std::memcpy(tensors[i].data.data(), blocks[at].data(), tensors[i].data.size());
   }
   return status;
 }
@@ -126,21 +136,27 @@ inline void check_equal(const Tensor& got, const Tensor& want) {
 
 // What a dtype's last place is worth near 1.
 inline double rounding_of(DType t) {
-  return t == DType::f64 ? 1e-13 : t == DType::f32 ? 1e-6 : t == DType::f16 ? 2e-3 : t == DType::bf16 ? 1.6e-2 : 0;
+  return t == DType::f64    ? 1e-13
+         : t == DType::f32  ? 1e-6
+         : t == DType::f16  ? 2e-3
+         : t == DType::bf16 ? 1.6e-2
+                            : 0;
 }
 
 // One-node graph: the reference for a library kernel.
-inline StatusOr<std::vector<Tensor>> reference(Prim op, const Attrs& attrs, const std::vector<Tensor>& inputs,
-                                               Type hint = {}) {
+inline StatusOr<std::vector<Tensor>> reference(Prim op, const Attrs& attrs,
+                                               const std::vector<Tensor>& inputs, Type hint = {}) {
   ir::Graph g;
   std::vector<ir::ValueId> operands;
   std::vector<Tensor> flat = inputs;  // inputs of a graph are storages: rank 1
   for (size_t i = 0; i < inputs.size(); i++) {
     flat[i].type.shape = Shape{inputs[i].type.shape.numel()};
-    operands.push_back(g.add_input(ir::Input::Kind::storage, static_cast<uint32_t>(i), flat[i].type));
+    operands.push_back(
+        g.add_input(ir::Input::Kind::storage, static_cast<uint32_t>(i), flat[i].type));
   }
   for (size_t i = 0; i < inputs.size(); i++) {
-    MOAI_ASSIGN_OR_RETURN(operands[i], g.add_node(Prim::reshape, NoAttrs(), {operands[i]}, inputs[i].type));
+    MOAI_ASSIGN_OR_RETURN(operands[i],
+                          g.add_node(Prim::reshape, NoAttrs(), {operands[i]}, inputs[i].type));
   }
   MOAI_ASSIGN_OR_RETURN(ir::ValueId v, g.add_node(op, attrs, operands, hint));
   (void)v;

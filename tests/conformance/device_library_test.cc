@@ -1,4 +1,5 @@
-// Library kernels on the cpu device against the reference evaluator, on 1, 2, 3 and 7 threads with equal bits.
+// Library kernels on the cpu device against the reference evaluator, on 1, 2, 3 and 7 threads with
+// equal bits.
 #include "tests/conformance/device_harness.h"
 
 namespace moai::test {
@@ -15,13 +16,16 @@ Device& device_of(int threads) {
   return *d;
 }
 
-// Operands that the kernel takes: scatters get [index, update, output], the output holding the base.
+// Operands that the kernel takes: scatters get [index, update, output], the output holding the
+// base.
 bool takes_base(Prim op) {
   return op == Prim::scatter || op == Prim::scatter_along || op == Prim::update_slice;
 }
 
-// Runs op on every thread count; compares with the evaluator and between thread counts. bound 0: bits.
-void check_kernel(Prim op, const Attrs& attrs, const std::vector<Tensor>& inputs, double bound, Type hint = {}) {
+// Runs op on every thread count; compares with the evaluator and between thread counts. bound 0:
+// bits.
+void check_kernel(Prim op, const Attrs& attrs, const std::vector<Tensor>& inputs, double bound,
+                  Type hint = {}) {
   auto want = reference(op, attrs, inputs, hint);
   INFO(info(op).name << " " << name_of(inputs[0].type.dtype) << " " << want.status().to_string());
   REQUIRE(want.ok());
@@ -41,8 +45,11 @@ void check_kernel(Prim op, const Attrs& attrs, const std::vector<Tensor>& inputs
     for (size_t i = 0; i < want->size(); i++) {
       const Tensor& got = tensors[outputs + i];
       INFO("result " << i << " threads " << threads);
-      if (threads > 1) check_equal(got, first[i]);
-      else first.push_back(got), bound == 0 ? check_close(got, (*want)[i], 0) : check_close(got, (*want)[i], bound);
+      if (threads > 1)
+        check_equal(got, first[i]);
+      else
+        first.push_back(got),
+            bound == 0 ? check_close(got, (*want)[i], 0) : check_close(got, (*want)[i], bound);
     }
   }
 }
@@ -68,7 +75,8 @@ TEST_CASE("dot_general: sums of exact products are exact") {
       {{3, 0}, {0, 5}, {{}, {}, {1}, {0}}},
       {{120, 600}, {600, 300}, {{}, {}, {1}, {0}}},
   };
-  for (DType t : {DType::f32, DType::f64, DType::f16, DType::bf16, DType::i64, DType::i32, DType::i8, DType::u8})
+  for (DType t : {DType::f32, DType::f64, DType::f16, DType::bf16, DType::i64, DType::i32,
+                  DType::i8, DType::u8})
     for (const Case& c : cases) {
       if (c.a.numel() > 10000 && t != DType::f32 && t != DType::bf16) continue;
       const int64_t most = t == DType::u8 ? 0 : 8;
@@ -81,17 +89,21 @@ TEST_CASE("dot_general: sums of exact products are exact") {
 TEST_CASE("dot_general of a transposed view") {
   Source source(2);
   Tensor a = source.quarters(DType::f32, {40, 30}), b = source.quarters(DType::f32, {50, 30});
-  auto want = reference(Prim::dot_general, DotAttrs{{}, {}, {0}, {1}}, {source.quarters(DType::f32, {30, 40}), b});
+  auto want = reference(Prim::dot_general, DotAttrs{{}, {}, {0}, {1}},
+                        {source.quarters(DType::f32, {30, 40}), b});
   REQUIRE(want.ok());
   // a read as [30, 40]: strides (1, 30), from its second row on.
   LibraryKernel k = {Prim::dot_general, DotAttrs{{}, {}, {0}, {1}}, {}};
-  k.operands = {{DType::f32, {30, 39}, {1, 30}, 30, false}, operand_of(b, false), {DType::f32, {39, 50}, {50, 1}, 0, true}};
+  k.operands = {{DType::f32, {30, 39}, {1, 30}, 30, false},
+                operand_of(b, false),
+                {DType::f32, {39, 50}, {50, 1}, 0, true}};
   std::vector<Tensor> all = {a, b, make_tensor(DType::f32, {39, 50})};
   REQUIRE(run_kernel(device_of(2), k, all).ok());
   for (int64_t i = 0; i < 39; i++)
     for (int64_t j = 0; j < 50; j++) {
       double sum = 0;
-      for (int64_t p = 0; p < 30; p++) sum += get_real(a, (i + 1) * 30 + p) * get_real(b, j * 30 + p);
+      for (int64_t p = 0; p < 30; p++)
+        sum += get_real(a, (i + 1) * 30 + p) * get_real(b, j * 30 + p);
       REQUIRE(get_real(all[2], i * 50 + j) == sum);
     }
 }
@@ -106,7 +118,9 @@ const ConvCase kConvCases[] = {
     {{2, 4, 11, 7}, {6, 4, 1, 1}, {{1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}, 1, false}},
     {{3, 4, 12, 13}, {6, 2, 3, 2}, {{2, 3}, {1, 0}, {0, 2}, {2, 1}, {1, 1}, 2, false}},
     {{2, 6, 8, 8}, {6, 1, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 6, false}},
-    {{1, 2, 5, 6, 7}, {3, 2, 2, 3, 2}, {{1, 2, 1}, {0, 1, 0}, {1, 1, 0}, {1, 1, 2}, {1, 1, 1}, 1, false}},
+    {{1, 2, 5, 6, 7},
+     {3, 2, 2, 3, 2},
+     {{1, 2, 1}, {0, 1, 0}, {1, 1, 0}, {1, 1, 2}, {1, 1, 1}, 1, false}},
     {{1, 3, 40, 40}, {20, 3, 7, 7}, {{2, 2}, {3, 3}, {3, 3}, {1, 1}, {1, 1}, 1, false}},
 };
 
@@ -114,31 +128,39 @@ TEST_CASE("conv on multiples of 1/4 is exact") {
   Source source(3);
   for (DType t : {DType::f32, DType::f64, DType::bf16, DType::f16, DType::i32})
     for (const ConvCase& c : kConvCases)
-      check_kernel(Prim::conv, c.attrs, {source.quarters(t, c.x, 4), source.quarters(t, c.w, 4)}, 0);
+      check_kernel(Prim::conv, c.attrs, {source.quarters(t, c.x, 4), source.quarters(t, c.w, 4)},
+                   0);
   // Data gradients: kernels read backwards, zeros between elements.
   for (int64_t lhs : {1, 2, 3})
     for (int64_t stride : {1, 2}) {
       const ConvAttrs a = {{stride, 1}, {2, 1}, {3, 1}, {1, 2}, {lhs, 2}, 1, true};
-      check_kernel(Prim::conv, a, {source.quarters(DType::f32, {2, 3, 7, 6}), source.quarters(DType::f32, {4, 3, 3, 2})}, 0);
+      check_kernel(
+          Prim::conv, a,
+          {source.quarters(DType::f32, {2, 3, 7, 6}), source.quarters(DType::f32, {4, 3, 3, 2})},
+          0);
     }
 }
 
 TEST_CASE("conv of strided operands") {
   Source source(4);
   // x channels-last, w with its first two axes exchanged.
-  const Tensor x = source.quarters(DType::f32, {2, 9, 8, 3}), w = source.quarters(DType::f32, {3, 5, 3, 3});
+  const Tensor x = source.quarters(DType::f32, {2, 9, 8, 3}),
+               w = source.quarters(DType::f32, {3, 5, 3, 3});
   Tensor xc = make_tensor(DType::f32, {2, 3, 9, 8}), wc = make_tensor(DType::f32, {5, 3, 3, 3});
   for (int64_t n = 0; n < 2; n++)
     for (int64_t c = 0; c < 3; c++)
-      for (int64_t p = 0; p < 72; p++) set_real(xc, (n * 3 + c) * 72 + p, get_real(x, (n * 72 + p) * 3 + c));
+      for (int64_t p = 0; p < 72; p++)
+        set_real(xc, (n * 3 + c) * 72 + p, get_real(x, (n * 72 + p) * 3 + c));
   for (int64_t o = 0; o < 5; o++)
     for (int64_t c = 0; c < 3; c++)
-      for (int64_t q = 0; q < 9; q++) set_real(wc, (o * 3 + c) * 9 + q, get_real(w, (c * 5 + o) * 9 + q));
+      for (int64_t q = 0; q < 9; q++)
+        set_real(wc, (o * 3 + c) * 9 + q, get_real(w, (c * 5 + o) * 9 + q));
   const ConvAttrs a = {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, false};
   auto want = reference(Prim::conv, a, {xc, wc});
   REQUIRE(want.ok());
   LibraryKernel k = {Prim::conv, a, {}};
-  k.operands = {{DType::f32, {2, 3, 9, 8}, {216, 1, 24, 3}, 0, false}, {DType::f32, {5, 3, 3, 3}, {9, 45, 3, 1}, 0, false},
+  k.operands = {{DType::f32, {2, 3, 9, 8}, {216, 1, 24, 3}, 0, false},
+                {DType::f32, {5, 3, 3, 3}, {9, 45, 3, 1}, 0, false},
                 {DType::f32, {2, 5, 9, 8}, {360, 72, 8, 1}, 0, true}};
   std::vector<Tensor> all = {x, w, make_tensor(DType::f32, {2, 5, 9, 8})};
   REQUIRE(run_kernel(device_of(2), k, all).ok());
@@ -161,28 +183,45 @@ TEST_CASE("gather, take_along") {
   Source source(6);
   for (DType t : kAll)
     for (DType i : {DType::i64, DType::i32}) {
-      check_kernel(Prim::gather, IndexAttrs{0}, {source.tensor(t, {7, 5}, 0, 3), source.indices(i, {4, 3}, 7)}, 0);
-      check_kernel(Prim::gather, IndexAttrs{1}, {source.tensor(t, {3, 6, 2}, 0, 3), source.indices(i, {9}, 6)}, 0);
-      check_kernel(Prim::gather, IndexAttrs{1}, {source.tensor(t, {3, 6}, 0, 3), source.indices(i, {0}, 6)}, 0);
-      check_kernel(Prim::take_along, IndexAttrs{1}, {source.tensor(t, {3, 6, 2}, 0, 3), source.indices(i, {3, 4, 2}, 6)}, 0);
+      check_kernel(Prim::gather, IndexAttrs{0},
+                   {source.tensor(t, {7, 5}, 0, 3), source.indices(i, {4, 3}, 7)}, 0);
+      check_kernel(Prim::gather, IndexAttrs{1},
+                   {source.tensor(t, {3, 6, 2}, 0, 3), source.indices(i, {9}, 6)}, 0);
+      check_kernel(Prim::gather, IndexAttrs{1},
+                   {source.tensor(t, {3, 6}, 0, 3), source.indices(i, {0}, 6)}, 0);
+      check_kernel(Prim::take_along, IndexAttrs{1},
+                   {source.tensor(t, {3, 6, 2}, 0, 3), source.indices(i, {3, 4, 2}, 6)}, 0);
     }
   Tensor wild = source.indices(DType::i64, {5}, 7);
   set_int(wild, 2, -3), set_int(wild, 3, 99);
-  check_kernel(Prim::gather, IndexAttrs{0, ScatterKind::set, Bounds::clip}, {source.tensor(DType::f32, {7, 5}), wild}, 0);
+  check_kernel(Prim::gather, IndexAttrs{0, ScatterKind::set, Bounds::clip},
+               {source.tensor(DType::f32, {7, 5}), wild}, 0);
 }
 
 TEST_CASE("scatter, scatter_along") {
   Source source(7);
   for (DType t : kAll)
-    for (ScatterKind kind : {ScatterKind::set, ScatterKind::add, ScatterKind::mul, ScatterKind::max, ScatterKind::min}) {
+    for (ScatterKind kind : {ScatterKind::set, ScatterKind::add, ScatterKind::mul, ScatterKind::max,
+                             ScatterKind::min}) {
       if (t == DType::boolean && (kind == ScatterKind::add || kind == ScatterKind::mul)) continue;
       const double bound = t == DType::bf16 ? 0.2 : t == DType::f16 ? 0.05 : is_float(t) ? 1e-5 : 0;
-      check_kernel(Prim::scatter, IndexAttrs{0, kind}, {source.tensor(t, {7, 5}, 0, 3), source.indices(DType::i64, {4}, 7), source.tensor(t, {4, 5}, 0, 3)}, bound);
-      check_kernel(Prim::scatter, IndexAttrs{1, kind}, {source.tensor(t, {2, 7, 3}, 0, 3), source.indices(DType::i32, {2, 2}, 7), source.tensor(t, {2, 2, 2, 3}, 0, 3)}, bound);
-      check_kernel(Prim::scatter_along, IndexAttrs{1, kind}, {source.tensor(t, {3, 6, 2}, 0, 3), source.indices(DType::i64, {3, 4, 2}, 6), source.tensor(t, {3, 4, 2}, 0, 3)}, bound);
+      check_kernel(Prim::scatter, IndexAttrs{0, kind},
+                   {source.tensor(t, {7, 5}, 0, 3), source.indices(DType::i64, {4}, 7),
+                    source.tensor(t, {4, 5}, 0, 3)},
+                   bound);
+      check_kernel(Prim::scatter, IndexAttrs{1, kind},
+                   {source.tensor(t, {2, 7, 3}, 0, 3), source.indices(DType::i32, {2, 2}, 7),
+                    source.tensor(t, {2, 2, 2, 3}, 0, 3)},
+                   bound);
+      check_kernel(Prim::scatter_along, IndexAttrs{1, kind},
+                   {source.tensor(t, {3, 6, 2}, 0, 3), source.indices(DType::i64, {3, 4, 2}, 6),
+                    source.tensor(t, {3, 4, 2}, 0, 3)},
+                   bound);
     }
   check_kernel(Prim::scatter, IndexAttrs{0, ScatterKind::add},
-               {source.tensor(DType::f32, {50, 64}), source.indices(DType::i64, {3000}, 50), source.tensor(DType::f32, {3000, 64})}, 1e-4);
+               {source.tensor(DType::f32, {50, 64}), source.indices(DType::i64, {3000}, 50),
+                source.tensor(DType::f32, {3000, 64})},
+               1e-4);
 }
 
 TEST_CASE("an index outside is an error and writes nothing") {
@@ -193,7 +232,8 @@ TEST_CASE("an index outside is an error and writes nothing") {
       set_int(index, 3, bad);
       const Tensor x = source.tensor(DType::f32, {7}), row = source.tensor(DType::f32, {5});
       const bool is_scatter = op == Prim::scatter || op == Prim::scatter_along;
-      std::vector<Tensor> all = {is_scatter ? index : x, is_scatter ? row : index, is_scatter ? x : row};
+      std::vector<Tensor> all = {is_scatter ? index : x, is_scatter ? row : index,
+                                 is_scatter ? x : row};
       LibraryKernel k = {op, IndexAttrs{0, ScatterKind::add}, {}};
       for (const Tensor& t : all) k.operands.push_back(operand_of(t, &t == &all[2]));
       const Status s = run_kernel(device_of(2), k, all);
@@ -206,9 +246,12 @@ TEST_CASE("an index outside is an error and writes nothing") {
 TEST_CASE("update_slice") {
   Source source(9);
   for (DType t : kAll) {
-    check_kernel(Prim::update_slice, SliceAttrs{{1, 2}, {2, 1}}, {source.tensor(t, {8, 9}, 0, 3), source.tensor(t, {3, 4}, 0, 3)}, 0);
-    check_kernel(Prim::update_slice, SliceAttrs{{0, 1}, {1, 3}}, {source.tensor(t, {4, 9}, 0, 3), source.tensor(t, {4, 3}, 0, 3)}, 0);
-    check_kernel(Prim::update_slice, SliceAttrs{}, {source.tensor(t, {}, 0, 3), source.tensor(t, {}, 0, 3)}, 0);
+    check_kernel(Prim::update_slice, SliceAttrs{{1, 2}, {2, 1}},
+                 {source.tensor(t, {8, 9}, 0, 3), source.tensor(t, {3, 4}, 0, 3)}, 0);
+    check_kernel(Prim::update_slice, SliceAttrs{{0, 1}, {1, 3}},
+                 {source.tensor(t, {4, 9}, 0, 3), source.tensor(t, {4, 3}, 0, 3)}, 0);
+    check_kernel(Prim::update_slice, SliceAttrs{},
+                 {source.tensor(t, {}, 0, 3), source.tensor(t, {}, 0, 3)}, 0);
   }
 }
 
@@ -235,10 +278,12 @@ TEST_CASE("scans, arg_reduce") {
   for (DType t : kAll) {
     Tensor x = source.tensor(t, {3, 40, 5}, 0, 4);
     if (is_float(t)) set_real(x, 77, NAN);
-    for (ReduceKind kind : {ReduceKind::sum, ReduceKind::prod, ReduceKind::max, ReduceKind::min, ReduceKind::logsumexp}) {
+    for (ReduceKind kind : {ReduceKind::sum, ReduceKind::prod, ReduceKind::max, ReduceKind::min,
+                            ReduceKind::logsumexp}) {
       if (kind == ReduceKind::logsumexp && !is_float(t)) continue;
       if (t == DType::boolean && (kind == ReduceKind::sum || kind == ReduceKind::prod)) continue;
-      for (int64_t axis : {0, 1, 2}) check_kernel(Prim::scan, ScanAttrs{kind, axis}, {x}, is_float(t) ? 2 * rounding_of(t) : 0);
+      for (int64_t axis : {0, 1, 2})
+        check_kernel(Prim::scan, ScanAttrs{kind, axis}, {x}, is_float(t) ? 2 * rounding_of(t) : 0);
       if (kind != ReduceKind::max && kind != ReduceKind::min) continue;
       for (int64_t axis : {0, 1, 2}) {
         check_kernel(Prim::scan_arg, ScanAttrs{kind, axis}, {x}, 0);
@@ -259,7 +304,8 @@ TEST_CASE("sort, topk, nonzero") {
         check_kernel(Prim::topk, SortAttrs{1, 1, descending}, {x}, 0);
         if (shape[1] > 4) check_kernel(Prim::topk, SortAttrs{1, 5, descending}, {x}, 0);
       }
-      check_kernel(Prim::nonzero, NoAttrs(), {source.tensor(t, shape, 0, 2)}, 0, {DType::i64, {shape.numel() / 2, 3}});
+      check_kernel(Prim::nonzero, NoAttrs(), {source.tensor(t, shape, 0, 2)}, 0,
+                   {DType::i64, {shape.numel() / 2, 3}});
     }
 }
 
@@ -280,19 +326,26 @@ TEST_CASE("attention, forward and backward") {
   };
   for (DType t : kReals)
     for (const Case& c : cases) {
-      std::vector<Tensor> in = {source.tensor(t, {c.batch, c.heads, c.queries, c.width}, -1, 1),
-                                source.tensor(t, {c.batch, c.groups, c.keys, c.width}, -1, 1),
-                                source.tensor(t, {c.batch, c.groups, c.keys, c.value_width}, -1, 1)};
+      std::vector<Tensor> in = {
+          source.tensor(t, {c.batch, c.heads, c.queries, c.width}, -1, 1),
+          source.tensor(t, {c.batch, c.groups, c.keys, c.width}, -1, 1),
+          source.tensor(t, {c.batch, c.groups, c.keys, c.value_width}, -1, 1)};
       std::vector<Tensor> rest;
       if (c.attrs.has_bias) rest.push_back(source.tensor(t, c.bias, -1, 1));
-      for (int i = 0; i < 2 && c.attrs.dropout > 0; i++) rest.push_back(source.indices(DType::i64, {}, 1000));
+      for (int i = 0; i < 2 && c.attrs.dropout > 0; i++)
+        rest.push_back(source.indices(DType::i64, {}, 1000));
       const double bound = t == DType::f64 ? 1e-6 : t == DType::f32 ? 2e-5 : 4 * rounding_of(t);
       std::vector<Tensor> all = in;
       all.insert(all.end(), rest.begin(), rest.end());
       check_kernel(Prim::sdpa, c.attrs, all, bound);
       auto forward = reference(Prim::sdpa, c.attrs, all);
       REQUIRE(forward.ok());
-      all = {source.tensor(t, (*forward)[0].type.shape, -1, 1), in[0], in[1], in[2], (*forward)[0], (*forward)[1]};
+      all = {source.tensor(t, (*forward)[0].type.shape, -1, 1),
+             in[0],
+             in[1],
+             in[2],
+             (*forward)[0],
+             (*forward)[1]};
       all.insert(all.end(), rest.begin(), rest.end());
       check_kernel(Prim::sdpa_bwd, c.attrs, all, bound);
     }
@@ -303,7 +356,9 @@ TEST_CASE("attention without a key is NaN") {
   Tensor bias = source.tensor(DType::f32, {3, 5});
   for (int64_t j = 0; j < 5; j++) set_real(bias, 5 + j, -INFINITY);
   check_kernel(Prim::sdpa, SdpaAttrs{0.5, 0, false, true},
-               {source.tensor(DType::f32, {1, 1, 3, 4}), source.tensor(DType::f32, {1, 1, 5, 4}), source.tensor(DType::f32, {1, 1, 5, 4}), bias}, 1e-5);
+               {source.tensor(DType::f32, {1, 1, 3, 4}), source.tensor(DType::f32, {1, 1, 5, 4}),
+                source.tensor(DType::f32, {1, 1, 5, 4}), bias},
+               1e-5);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Tile programs on the cpu device against the reference evaluator: every pointwise primitive and type, index
-// maps, rows, columns, random numbers.
+// Tile programs on the cpu device against the reference evaluator: every pointwise primitive and
+// type, index maps, rows, columns, random numbers.
 #include "moai/philox.h"
 #include "tests/conformance/device_harness.h"
 
@@ -11,7 +11,8 @@ constexpr DType kDTypes[] = {DType::f32, DType::f64, DType::f16, DType::bf16, DT
 
 TileInst load_of(int dst, int64_t buffer, DType t) {
   TileInst i;
-  i.op = TileOp::load, i.dst = static_cast<int16_t>(dst), i.imm_i = buffer, i.type = tile_type_of(t);
+  i.op = TileOp::load, i.dst = static_cast<int16_t>(dst), i.imm_i = buffer,
+  i.type = tile_type_of(t);
   return i;
 }
 TileInst store_of(int a, int64_t buffer, DType t) {
@@ -21,7 +22,8 @@ TileInst store_of(int a, int64_t buffer, DType t) {
 }
 TileInst round_of(int dst, int a, DType t) {
   TileInst i;
-  i.op = TileOp::round, i.dst = static_cast<int16_t>(dst), i.a = static_cast<int16_t>(a), i.dtype = t;
+  i.op = TileOp::round, i.dst = static_cast<int16_t>(dst), i.a = static_cast<int16_t>(a),
+  i.dtype = t;
   i.type = tile_type_of(t);
   return i;
 }
@@ -34,7 +36,8 @@ TileInst compute_of(Prim prim, int dst, int a, int b, int c, TileType t) {
 }
 TileInst reduce_of(ReduceKind kind, int dst, int a, TileType t) {
   TileInst i;
-  i.op = TileOp::reduce, i.kind = kind, i.type = t, i.dst = static_cast<int16_t>(dst), i.a = static_cast<int16_t>(a);
+  i.op = TileOp::reduce, i.kind = kind, i.type = t, i.dst = static_cast<int16_t>(dst),
+  i.a = static_cast<int16_t>(a);
   return i;
 }
 TileBuffer buffer_of(DType t, const Shape& strides, bool is_output = false, int64_t offset = 0) {
@@ -46,7 +49,8 @@ bool allows(Prim op, DType t) {
     case Domain::number: return t != DType::boolean;
     case Domain::real: return is_float(t);
     case Domain::integer:
-      return is_integer(t) || (t == DType::boolean && (op == Prim::bit_and || op == Prim::bit_or || op == Prim::bit_xor));
+      return is_integer(t) || (t == DType::boolean &&
+                               (op == Prim::bit_and || op == Prim::bit_or || op == Prim::bit_xor));
     case Domain::any: return true;
     case Domain::truth: return true;
     case Domain::none: break;
@@ -79,12 +83,14 @@ std::vector<Tensor> operands_of(Prim op, DType t, const Shape& shape, Source& so
   for (int i = 0; i < info(op).operands; i++) {
     const DType dtype = op == Prim::select && i == 0 ? DType::boolean : t;
     double lo = t == DType::u8 ? 0 : -3, hi = 3;
-    if (op == Prim::log || op == Prim::sqrt || op == Prim::rsqrt || op == Prim::lgamma) lo = 0.1, hi = 9;
+    if (op == Prim::log || op == Prim::sqrt || op == Prim::rsqrt || op == Prim::lgamma)
+      lo = 0.1, hi = 9;
     if (op == Prim::log1p) lo = -0.9;
     if (op == Prim::asin || op == Prim::acos || op == Prim::erfinv) lo = -0.95, hi = 0.95;
     if (op == Prim::pow && is_float(t)) lo = 0.1;
     if (op == Prim::pow && !is_float(t)) lo = t == DType::u8 ? 0 : -5, hi = 5;
-    if (op == Prim::shl || op == Prim::shr_a) lo = i == 1 ? (t == DType::u8 ? 0 : -2) : (t == DType::u8 ? 0 : -100), hi = i == 1 ? 70 : 100;
+    if (op == Prim::shl || op == Prim::shr_a)
+      lo = i == 1 ? (t == DType::u8 ? 0 : -2) : (t == DType::u8 ? 0 : -100), hi = i == 1 ? 70 : 100;
     if (op == Prim::rem && is_float(t)) lo = 0.5, hi = 9;
     if (op == Prim::tan) lo = -1.2, hi = 1.2;
     in.push_back(source.tensor(dtype, shape, lo, hi));
@@ -103,7 +109,8 @@ TEST_CASE("every pointwise primitive agrees with the evaluator") {
     if (!is_pointwise(op)) continue;
     for (DType t : kDTypes) {
       if (!allows(op, t)) continue;
-      for (const Shape& shape : {Shape{}, Shape{1}, Shape{37}, Shape{3, 5}, Shape{0, 4}, Shape{3, 1111}}) {
+      for (const Shape& shape :
+           {Shape{}, Shape{1}, Shape{37}, Shape{3, 5}, Shape{0, 4}, Shape{3, 1111}}) {
         if (op == Prim::clamp && shape.numel() > 1) continue;
         std::vector<Tensor> in = operands_of(op, t, shape, source);
         auto want = reference(op, NoAttrs(), in);
@@ -114,7 +121,8 @@ TEST_CASE("every pointwise primitive agrees with the evaluator") {
         const Status s = run_kernel(*device, pointwise_program(op, t, shape), all);
         INFO(s.to_string());
         REQUIRE(s.ok());
-        const bool is_steep = op == Prim::sinh || op == Prim::cosh || op == Prim::pow || op == Prim::lgamma || op == Prim::tan;
+        const bool is_steep = op == Prim::sinh || op == Prim::cosh || op == Prim::pow ||
+                              op == Prim::lgamma || op == Prim::tan;
         check_close(all.back(), (*want)[0], rounding_of(t) * (is_steep ? 8 : 2));
       }
     }
@@ -148,11 +156,19 @@ TEST_CASE("index maps: broadcast, transpose, step, offset") {
       p.buffers = {buffer_of(t, m.a, false, m.at_a), buffer_of(t, m.b, false, m.at_b),
                    buffer_of(t, contiguous_strides(m.space), true)};
       TileInst two;
-      two.op = TileOp::constant, two.dst = 2, two.imm_f = 2, two.imm_i = 2, two.type = tile_type_of(t);
-      p.code = {load_of(0, 0, t), load_of(1, 1, t), two, compute_of(Prim::mul, 3, 1, 2, -1, tile_type_of(t)),
-                round_of(3, 3, t), compute_of(Prim::add, 4, 0, 3, -1, tile_type_of(t)), round_of(4, 4, t), store_of(4, 2, t)};
+      two.op = TileOp::constant, two.dst = 2, two.imm_f = 2, two.imm_i = 2,
+      two.type = tile_type_of(t);
+      p.code = {load_of(0, 0, t),
+                load_of(1, 1, t),
+                two,
+                compute_of(Prim::mul, 3, 1, 2, -1, tile_type_of(t)),
+                round_of(3, 3, t),
+                compute_of(Prim::add, 4, 0, 3, -1, tile_type_of(t)),
+                round_of(4, 4, t),
+                store_of(4, 2, t)};
       p.registers = 5;
-      std::vector<Tensor> all = {source.quarters(t, {m.size_a}), source.quarters(t, {m.size_b}), make_tensor(t, m.space)};
+      std::vector<Tensor> all = {source.quarters(t, {m.size_a}), source.quarters(t, {m.size_b}),
+                                 make_tensor(t, m.space)};
       REQUIRE(run_kernel(*device, p, all).ok());
       Tensor want = make_tensor(t, m.space);
       int64_t i = 0;
@@ -176,10 +192,16 @@ TileProgram softmax_program(int64_t rows, int64_t len) {
   TileProgram p;
   p.kind = TileKind::row;
   p.space = {rows, len};
-  p.buffers = {buffer_of(DType::f32, {len, 1}), buffer_of(DType::f32, {len, 1}, true), buffer_of(DType::f32, {1, 0}, true)};
-  p.code = {load_of(0, 0, DType::f32),        reduce_of(ReduceKind::max, 1, 0, f), compute_of(Prim::sub, 2, 0, 1, -1, f),
-            compute_of(Prim::exp, 2, 2, -1, -1, f), reduce_of(ReduceKind::sum, 3, 2, f), compute_of(Prim::div, 4, 2, 3, -1, f),
-            store_of(4, 1, DType::f32),       store_of(3, 2, DType::f32)};
+  p.buffers = {buffer_of(DType::f32, {len, 1}), buffer_of(DType::f32, {len, 1}, true),
+               buffer_of(DType::f32, {1, 0}, true)};
+  p.code = {load_of(0, 0, DType::f32),
+            reduce_of(ReduceKind::max, 1, 0, f),
+            compute_of(Prim::sub, 2, 0, 1, -1, f),
+            compute_of(Prim::exp, 2, 2, -1, -1, f),
+            reduce_of(ReduceKind::sum, 3, 2, f),
+            compute_of(Prim::div, 4, 2, 3, -1, f),
+            store_of(4, 1, DType::f32),
+            store_of(3, 2, DType::f32)};
   p.registers = 5;
   return p;
 }
@@ -187,9 +209,19 @@ TileProgram softmax_program(int64_t rows, int64_t len) {
 TEST_CASE("row programs of every length") {
   auto device = cpu::make_device({2, 0});
   Source source(3);
-  for (auto [rows, len] : {std::pair<int64_t, int64_t>{1, 1}, {3, 2}, {64, 10}, {33, 64}, {7, 65}, {50, 127}, {5, 600},
-                           {3, 5000}, {2, 16384}, {2, 16385}, {3, 100001}}) {
-    std::vector<Tensor> all = {source.tensor(DType::f32, {rows, len}), make_tensor(DType::f32, {rows, len}),
+  for (auto [rows, len] : {std::pair<int64_t, int64_t>{1, 1},
+                           {3, 2},
+                           {64, 10},
+                           {33, 64},
+                           {7, 65},
+                           {50, 127},
+                           {5, 600},
+                           {3, 5000},
+                           {2, 16384},
+                           {2, 16385},
+                           {3, 100001}}) {
+    std::vector<Tensor> all = {source.tensor(DType::f32, {rows, len}),
+                               make_tensor(DType::f32, {rows, len}),
                                make_tensor(DType::f32, {rows})};
     REQUIRE(run_kernel(*device, softmax_program(rows, len), all).ok());
     INFO(rows << "x" << len);
@@ -198,7 +230,8 @@ TEST_CASE("row programs of every length") {
       double most = -INFINITY, sum = 0;
       for (int64_t i = 0; i < len; i++) most = std::max(most, get_real(all[0], r * len + i));
       for (int64_t i = 0; i < len; i++) sum += std::exp(get_real(all[0], r * len + i) - most);
-      for (int64_t i = 0; i < len; i++) set_real(want, r * len + i, std::exp(get_real(all[0], r * len + i) - most) / sum);
+      for (int64_t i = 0; i < len; i++)
+        set_real(want, r * len + i, std::exp(get_real(all[0], r * len + i) - most) / sum);
       set_real(sums, r, sum);
     }
     check_close(all[1], want, 1e-6);
@@ -213,7 +246,8 @@ TEST_CASE("a row sum adds in 64 lanes and a tree") {
     TileProgram p;
     p.kind = TileKind::row, p.space = {2, len}, p.registers = 2;
     p.buffers = {buffer_of(DType::f32, {len, 1}), buffer_of(DType::f32, {1, 0}, true)};
-    p.code = {load_of(0, 0, DType::f32), reduce_of(ReduceKind::sum, 1, 0, TileType::f32), store_of(1, 1, DType::f32)};
+    p.code = {load_of(0, 0, DType::f32), reduce_of(ReduceKind::sum, 1, 0, TileType::f32),
+              store_of(1, 1, DType::f32)};
     std::vector<Tensor> all = {source.tensor(DType::f32, {2, len}), make_tensor(DType::f32, {2})};
     REQUIRE(run_kernel(*device, p, all).ok());
     for (int64_t r = 0; r < 2; r++) {
@@ -232,16 +266,18 @@ TEST_CASE("a row sum adds in 64 lanes and a tree") {
 TEST_CASE("column programs") {
   auto device = cpu::make_device({2, 0});
   Source source(5);
-  for (const Shape& space : {Shape{1, 1, 1}, Shape{1, 64, 10}, Shape{2, 65, 3}, Shape{3, 200, 130}, Shape{1, 1000, 64},
-                             Shape{1, 300, 5000}, Shape{2, 0, 4}}) {
+  for (const Shape& space : {Shape{1, 1, 1}, Shape{1, 64, 10}, Shape{2, 65, 3}, Shape{3, 200, 130},
+                             Shape{1, 1000, 64}, Shape{1, 300, 5000}, Shape{2, 0, 4}}) {
     for (ReduceKind kind : {ReduceKind::sum, ReduceKind::max, ReduceKind::min, ReduceKind::prod}) {
       TileProgram p;
       p.kind = TileKind::column, p.space = space, p.registers = 4;
-      p.buffers = {buffer_of(DType::f32, contiguous_strides(space)), buffer_of(DType::f32, {0, 1, 0}),
-                   buffer_of(DType::f32, {space[2], 0, 1}, true)};
-      p.code = {load_of(0, 0, DType::f32), load_of(1, 1, DType::f32), compute_of(Prim::mul, 2, 0, 1, -1, TileType::f32),
+      p.buffers = {buffer_of(DType::f32, contiguous_strides(space)),
+                   buffer_of(DType::f32, {0, 1, 0}), buffer_of(DType::f32, {space[2], 0, 1}, true)};
+      p.code = {load_of(0, 0, DType::f32), load_of(1, 1, DType::f32),
+                compute_of(Prim::mul, 2, 0, 1, -1, TileType::f32),
                 reduce_of(kind, 3, 2, TileType::f32), store_of(3, 2, DType::f32)};
-      std::vector<Tensor> all = {source.tensor(DType::f32, space), source.tensor(DType::f32, {space[1]}, 0.5, 1.5),
+      std::vector<Tensor> all = {source.tensor(DType::f32, space),
+                                 source.tensor(DType::f32, {space[1]}, 0.5, 1.5),
                                  make_tensor(DType::f32, {space[0], space[2]})};
       REQUIRE(run_kernel(*device, p, all).ok());
       Tensor x = all[0];
@@ -261,22 +297,29 @@ TEST_CASE("random numbers are Philox words of the element's index") {
     for (const Shape& map : {Shape{1000, 1}, Shape{1, 7}}) {
       TileProgram p;
       p.space = {7, 1000}, p.registers = 4;
-      p.buffers = {buffer_of(DType::i64, {0, 0}), buffer_of(DType::i64, {0, 0}), buffer_of(t, {1000, 1}, true)};
+      p.buffers = {buffer_of(DType::i64, {0, 0}), buffer_of(DType::i64, {0, 0}),
+                   buffer_of(t, {1000, 1}, true)};
       p.rng_maps = {buffer_of(t, map, false, 3)};
       TileInst rng;
       rng.op = t == DType::i64 ? TileOp::rng_bits : TileOp::rng;
       rng.dst = 2, rng.a = 0, rng.b = 1, rng.type = tile_type_of(t), rng.dtype = t;
       p.code = {load_of(0, 0, DType::i64), load_of(1, 1, DType::i64), rng, store_of(2, 2, t)};
-      std::vector<Tensor> all = {make_tensor(DType::i64, {}), make_tensor(DType::i64, {}), make_tensor(t, {7, 1000})};
+      std::vector<Tensor> all = {make_tensor(DType::i64, {}), make_tensor(DType::i64, {}),
+                                 make_tensor(t, {7, 1000})};
       const uint64_t seed = 0x123456789ABCDEF, offset = 40;
-      set_int(all[0], 0, static_cast<int64_t>(seed)), set_int(all[1], 0, static_cast<int64_t>(offset));
+      set_int(all[0], 0, static_cast<int64_t>(seed)),
+          set_int(all[1], 0, static_cast<int64_t>(offset));
       REQUIRE(run_kernel(*device, p, all).ok());
       for (int64_t i = 0; i < 7000; i++) {
         const uint64_t e = static_cast<uint64_t>(3 + i / 1000 * map[0] + i % 1000 * map[1]);
         const auto word = [&](uint64_t w) { return random_word(seed, offset, w); };
         switch (t) {
-          case DType::f64: REQUIRE(get_real(all[2], i) == uniform_f64(word(2 * e), word(2 * e + 1))); break;
-          case DType::i64: REQUIRE(get_int(all[2], i) == random_bits(word(2 * e), word(2 * e + 1))); break;
+          case DType::f64:
+            REQUIRE(get_real(all[2], i) == uniform_f64(word(2 * e), word(2 * e + 1)));
+            break;
+          case DType::i64:
+            REQUIRE(get_int(all[2], i) == random_bits(word(2 * e), word(2 * e + 1)));
+            break;
           case DType::f16: REQUIRE(get_real(all[2], i) == uniform_narrow(word(e), 11)); break;
           case DType::bf16: REQUIRE(get_real(all[2], i) == uniform_narrow(word(e), 8)); break;
           default: REQUIRE(get_real(all[2], i) == uniform_f32(word(e)));
@@ -295,13 +338,19 @@ TEST_CASE("outputs in the memory of inputs") {
     TileProgram p;
     p.space = {n}, p.registers = 8;
     for (int i = 0; i < 5; i++) p.buffers.push_back(buffer_of(DType::f32, {1}, i >= 3));
-    p.code = {load_of(0, 0, DType::f32), load_of(1, 1, DType::f32), load_of(2, 2, DType::f32),
-              compute_of(Prim::add, 3, 0, 1, -1, f), store_of(3, 3, DType::f32),    // over buffer 0
-              compute_of(Prim::mul, 4, 0, 2, -1, f), compute_of(Prim::sub, 5, 4, 1, -1, f), store_of(5, 4, DType::f32)};  // over 1
+    p.code = {load_of(0, 0, DType::f32),
+              load_of(1, 1, DType::f32),
+              load_of(2, 2, DType::f32),
+              compute_of(Prim::add, 3, 0, 1, -1, f),
+              store_of(3, 3, DType::f32),  // over buffer 0
+              compute_of(Prim::mul, 4, 0, 2, -1, f),
+              compute_of(Prim::sub, 5, 4, 1, -1, f),
+              store_of(5, 4, DType::f32)};  // over 1
     std::vector<Tensor> in;
     for (int i = 0; i < 3; i++) in.push_back(source.tensor(DType::f32, {n}));
     std::vector<Tensor> apart = in, shared = in;
-    for (int i = 0; i < 2; i++) apart.push_back(make_tensor(DType::f32, {n})), shared.push_back(in[static_cast<size_t>(i)]);
+    for (int i = 0; i < 2; i++)
+      apart.push_back(make_tensor(DType::f32, {n})), shared.push_back(in[static_cast<size_t>(i)]);
     REQUIRE(run_kernel(*device, p, apart).ok());
     REQUIRE(run_kernel(*device, p, shared, {-1, -1, -1, 0, 1}).ok());
     check_equal(shared[3], apart[3]);

@@ -4,9 +4,15 @@
 
 namespace moai::cpu {
 
-ConvGeometry::ConvGeometry(const Operand& x, const Operand& y, const Operand& weight, const ConvAttrs& a)
-    : batch(x.sizes[0]), channels(x.sizes[1]), outputs(weight.sizes[0]), groups(a.groups),
-      x_batch(x.strides[0]), x_channel(x.strides[1]), flip(a.flip) {
+ConvGeometry::ConvGeometry(const Operand& x, const Operand& y, const Operand& weight,
+                           const ConvAttrs& a)
+    : batch(x.sizes[0]),
+      channels(x.sizes[1]),
+      outputs(weight.sizes[0]),
+      groups(a.groups),
+      x_batch(x.strides[0]),
+      x_channel(x.strides[1]),
+      flip(a.flip) {
   const int rank = x.sizes.rank() - 2, skip = 3 - rank;
   for (int d = 0; d < 3; d++) {
     in[d] = out[d] = window[d] = stride[d] = dilation[d] = lhs_dilation[d] = 1;
@@ -21,7 +27,8 @@ ConvGeometry::ConvGeometry(const Operand& x, const Operand& y, const Operand& we
 }
 
 // Results [col, col + n) of one row; base is the input row's first element.
-int ConvGeometry::row_runs(int64_t q_col, int64_t col, int n, int to, int64_t base, Run* runs) const {
+int ConvGeometry::row_runs(int64_t q_col, int64_t col, int n, int to, int64_t base,
+                           Run* runs) const {
   const int64_t shift = q_col * dilation[2] - pad[2], lhs = lhs_dilation[2], step = stride[2];
   const int64_t width = (in[2] - 1) * lhs + 1;  // of the row with its zeros between elements
   if (lhs > 1 && step > 1) {                    // irregular and rare: one by one
@@ -35,7 +42,8 @@ int ConvGeometry::row_runs(int64_t q_col, int64_t col, int n, int to, int64_t ba
   }
   // First and last result whose element lies inside.
   int64_t first = std::max<int64_t>(col, shift >= 0 ? 0 : (-shift + step - 1) / step);
-  const int64_t last = width - 1 - shift < 0 ? -1 : std::min(col + n - 1, (width - 1 - shift) / step);
+  const int64_t last =
+      width - 1 - shift < 0 ? -1 : std::min(col + n - 1, (width - 1 - shift) / step);
   if (lhs > 1) first += (lhs - (first + shift) % lhs) % lhs;  // here step is 1
   if (first > last) return 0;
   const int64_t at = (first * step + shift) / lhs;
@@ -57,8 +65,10 @@ int ConvGeometry::runs_of(int64_t q, int64_t first, int n, Run* runs) const {
     bool is_inside = true;
     for (int d = 0; d < 2; d++) {
       const int64_t at = row[d] * stride[d] + q_pos[d] * dilation[d] - pad[d];
-      if (at < 0 || at % lhs_dilation[d] != 0 || at / lhs_dilation[d] >= in[d]) is_inside = false;
-      else base += at / lhs_dilation[d] * x_step[d];
+      if (at < 0 || at % lhs_dilation[d] != 0 || at / lhs_dilation[d] >= in[d])
+        is_inside = false;
+      else
+        base += at / lhs_dilation[d] * x_step[d];
     }
     if (is_inside) count += row_runs(q_col, col, len, done, base, runs + count);
     done += len;

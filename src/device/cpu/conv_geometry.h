@@ -1,4 +1,5 @@
-// Where the elements of an unfolded image lie: the map from result and kernel positions to the input.
+// Where the elements of an unfolded image lie: the map from result and kernel positions to the
+// input.
 #pragma once
 #include <cstdint>
 
@@ -7,8 +8,8 @@
 
 namespace moai::cpu {
 
-// A convolution with its spatial dimensions filled up to three. x and the result y belong to the forward
-// convolution, also in conv_wgrad.
+// A convolution with its spatial dimensions filled up to three. x and the result y belong to the
+// forward convolution, also in conv_wgrad.
 struct ConvGeometry {
   int64_t batch = 0, channels = 0, outputs = 0, groups = 1;  // channels and outputs over all groups
   int64_t in[3], out[3], window[3], stride[3], dilation[3], lhs_dilation[3], pad[3];
@@ -21,10 +22,12 @@ struct ConvGeometry {
   int64_t result_size() const { return out[0] * out[1] * out[2]; }
   int64_t group_channels() const { return channels / groups; }
   int64_t group_outputs() const { return outputs / groups; }
-  int64_t depth() const { return group_channels() * window_size(); }  // of a dot product of the convolution
+  int64_t depth() const {
+    return group_channels() * window_size();
+  }  // of a dot product of the convolution
 
-  // The input elements of channel 0 that kernel element q (as it is stored) meets at results [first, first + n),
-  // numbered over images and positions. Returns the number of runs, at most n.
+  // The input elements of channel 0 that kernel element q (as it is stored) meets at results
+  // [first, first + n), numbered over images and positions. Returns the number of runs, at most n.
   int runs_of(int64_t q, int64_t first, int n, Run* runs) const;
 
  private:

@@ -55,7 +55,9 @@ class CpuDevice : public Device {
   Status run(Executable& executable, std::span<void* const> bindings, void* arena) override;
 
   void copy_in(void* block, const void* host, uint64_t bytes) override { copy(block, host, bytes); }
-  void copy_out(void* host, const void* block, uint64_t bytes) override { copy(host, block, bytes); }
+  void copy_out(void* host, const void* block, uint64_t bytes) override {
+    copy(host, block, bytes);
+  }
 
  private:
   void choose_bodies();
@@ -77,12 +79,8 @@ class CpuDevice : public Device {
 void CpuDevice::choose_bodies() {
   switch (target_.tier) {
 #if defined(__x86_64__)
-    case Tier::v4:
-      target_.tiles = &tile_ops_v4(), target_.vectors = &vector_ops_v4();
-      return;
-    case Tier::v3:
-      target_.tiles = &tile_ops_v3(), target_.vectors = &vector_ops_v3();
-      return;
+    case Tier::v4: target_.tiles = &tile_ops_v4(), target_.vectors = &vector_ops_v4(); return;
+    case Tier::v3: target_.tiles = &tile_ops_v3(), target_.vectors = &vector_ops_v3(); return;
 #else
     case Tier::v4:
     case Tier::v3:
@@ -106,8 +104,11 @@ Status CpuDevice::grow_scratch(uint64_t thread_bytes, uint64_t shared_bytes) {
   release_scratch();
   bool ok = true;
   for (char*& p : scratch_)
-    ok &= (p = static_cast<char*>(scratch_memory_.allocate(std::max<uint64_t>(thread_bytes, 64)))) != nullptr;
-  ok &= (shared_ = static_cast<char*>(scratch_memory_.allocate(std::max<uint64_t>(shared_bytes, 64)))) != nullptr;
+    ok &=
+        (p = static_cast<char*>(scratch_memory_.allocate(std::max<uint64_t>(thread_bytes, 64)))) !=
+        nullptr;
+  ok &= (shared_ = static_cast<char*>(
+             scratch_memory_.allocate(std::max<uint64_t>(shared_bytes, 64)))) != nullptr;
   if (!ok) {
     release_scratch();
     return {StatusCode::resource_exhausted, "[device] no memory is left for the kernels' scratch"};
@@ -121,13 +122,16 @@ Status CpuDevice::check(const Program& program) const {
     if (b.kind == BufferKind::bound && b.index >= program.bindings)
       return invalid("[program] a buffer names a binding that does not exist");
   for (const Command& c : program.commands) {
-    if (c.kernel >= program.kernels.size()) return invalid("[program] a command names a kernel that does not exist");
+    if (c.kernel >= program.kernels.size())
+      return invalid("[program] a command names a kernel that does not exist");
     const KernelSource& source = program.kernels[c.kernel];
     const auto* tile = std::get_if<TileProgram>(&source);
     const size_t n = tile ? tile->buffers.size() : std::get<LibraryKernel>(source).operands.size();
-    if (c.buffers.size() != n) return invalid("[program] a command has the wrong number of buffers");
+    if (c.buffers.size() != n)
+      return invalid("[program] a command has the wrong number of buffers");
     for (uint32_t b : c.buffers)
-      if (b >= program.buffers.size()) return invalid("[program] a command names a buffer that does not exist");
+      if (b >= program.buffers.size())
+        return invalid("[program] a command names a buffer that does not exist");
   }
   return ok_status();
 }
@@ -146,7 +150,8 @@ StatusOr<std::unique_ptr<Executable>> CpuDevice::load(const Program& program) {
     const KernelSource& source = program.kernels[c.kernel];
     if (const auto* tile = std::get_if<TileProgram>(&source)) {
       const auto overlaps = [&](int i, int j) {
-        return share_bytes(launch.buffers[static_cast<size_t>(i)], launch.buffers[static_cast<size_t>(j)]);
+        return share_bytes(launch.buffers[static_cast<size_t>(i)],
+                           launch.buffers[static_cast<size_t>(j)]);
       };
       MOAI_ASSIGN_OR_RETURN(auto kernel, make_tile_kernel(*tile, target_, overlaps));
       launch.kernel = static_cast<uint32_t>(e->kernels.size());
@@ -154,7 +159,8 @@ StatusOr<std::unique_ptr<Executable>> CpuDevice::load(const Program& program) {
     } else {
       int& known = library[c.kernel];
       if (known < 0) {
-        MOAI_ASSIGN_OR_RETURN(auto kernel, make_library_kernel(std::get<LibraryKernel>(source), target_));
+        MOAI_ASSIGN_OR_RETURN(auto kernel,
+                              make_library_kernel(std::get<LibraryKernel>(source), target_));
         known = static_cast<int>(e->kernels.size());
         e->kernels.push_back(std::move(kernel));
       }
@@ -171,7 +177,8 @@ StatusOr<std::unique_ptr<Executable>> CpuDevice::load(const Program& program) {
 
 Status CpuDevice::run(Executable& executable, std::span<void* const> bindings, void* arena) {
   auto& e = static_cast<CpuExecutable&>(executable);
-  if (bindings.size() < e.bindings) return invalid("[device] run has fewer bindings than the program");
+  if (bindings.size() < e.bindings)
+    return invalid("[device] run has fewer bindings than the program");
   RunContext context = {pool_, scratch_.data(), shared_};
   for (const Launch& launch : e.launches) {
     for (size_t i = 0; i < launch.buffers.size(); i++) {
@@ -199,6 +206,8 @@ void CpuDevice::copy(void* to, const void* from, uint64_t bytes) {
 std::unique_ptr<Device> make_device(const CpuOptions& options, Tier tier) {
   return std::make_unique<CpuDevice>(options, std::min(tier, best_tier()));
 }
-std::unique_ptr<Device> make_device(const CpuOptions& options) { return make_device(options, best_tier()); }
+std::unique_ptr<Device> make_device(const CpuOptions& options) {
+  return make_device(options, best_tier());
+}
 
 }  // namespace moai::cpu

@@ -1,5 +1,5 @@
-// dot_general: a list of matrix products. Groups of axes that are evenly spaced become one matrix dimension;
-// others are first copied into order.
+// dot_general: a list of matrix products. Groups of axes that are evenly spaced become one matrix
+// dimension; others are first copied into order.
 #include "src/device/cpu/gemm.h"
 #include "src/device/cpu/kernels.h"
 
@@ -9,10 +9,12 @@ void narrow_integers(DType dtype, const int64_t* from, char* to, int64_t n) {
   switch (dtype) {
     case DType::i64: std::copy(from, from + n, reinterpret_cast<int64_t*>(to)); return;
     case DType::i32:
-      for (int64_t i = 0; i < n; i++) reinterpret_cast<int32_t*>(to)[i] = static_cast<int32_t>(from[i]);
+      for (int64_t i = 0; i < n; i++)
+        reinterpret_cast<int32_t*>(to)[i] = static_cast<int32_t>(from[i]);
       return;
     case DType::i16:
-      for (int64_t i = 0; i < n; i++) reinterpret_cast<int16_t*>(to)[i] = static_cast<int16_t>(from[i]);
+      for (int64_t i = 0; i < n; i++)
+        reinterpret_cast<int16_t*>(to)[i] = static_cast<int16_t>(from[i]);
       return;
     case DType::boolean:
       for (int64_t i = 0; i < n; i++) to[i] = from[i] != 0;
@@ -40,8 +42,10 @@ struct AxisGroup {
     int64_t next = 0;
     for (int d = sizes.rank() - 1; d >= 0; d--) {
       if (sizes[d] == 1) continue;
-      if (is_first) *step = strides[d], is_first = false;
-      else if (strides[d] != next) return false;
+      if (is_first)
+        *step = strides[d], is_first = false;
+      else if (strides[d] != next)
+        return false;
       next = strides[d] * sizes[d];
     }
     return true;
@@ -51,14 +55,17 @@ struct AxisGroup {
 AxisGroup group_of(const Operand& x, const Shape& axes) {
   AxisGroup g;
   for (int64_t a : axes)
-    g.sizes.push_back(x.sizes[static_cast<int>(a)]), g.strides.push_back(x.strides[static_cast<int>(a)]);
+    g.sizes.push_back(x.sizes[static_cast<int>(a)]),
+        g.strides.push_back(x.strides[static_cast<int>(a)]);
   return g;
 }
 Shape free_axes(const Operand& x, const Shape& batch, const Shape& contract) {
   Shape axes;
   for (int64_t i = 0; i < x.sizes.rank(); i++) {
     const auto is = [&](int64_t a) { return a == i; };
-    if (std::any_of(batch.begin(), batch.end(), is) || std::any_of(contract.begin(), contract.end(), is)) continue;
+    if (std::any_of(batch.begin(), batch.end(), is) ||
+        std::any_of(contract.begin(), contract.end(), is))
+      continue;
     axes.push_back(i);
   }
   return axes;
@@ -86,7 +93,8 @@ struct DotOperand {
   void copy_as(const char* data, char* to, ThreadPool& pool) const {
     const int64_t k = depth.count(), m = lines.count();
     pool.run(batch.count() * m, [&](int64_t i, int) {
-      const E* from = reinterpret_cast<const E*>(data) + offset + batch.offset_of(i / m) + lines.offset_of(i % m);
+      const E* from = reinterpret_cast<const E*>(data) + offset + batch.offset_of(i / m) +
+                      lines.offset_of(i % m);
       E* out = reinterpret_cast<E*>(to) + i * k;
       for (int64_t p = 0; p < k; p++) out[p] = from[depth.offset_of(p)];
     });
@@ -116,8 +124,10 @@ class DotKernel : public Kernel {
     copy_a_ = a_.is_copied ? round_up(a_.bytes(), 64) : 0;
     copy_b_ = b_.is_copied ? round_up(b_.bytes(), 64) : 0;
     shared_scratch_ = static_cast<uint64_t>(copy_a_ + copy_b_);
-    if (is_small_) thread_scratch_ = SmallGemm<T>(v_, m_, n_, k_, result_).scratch_bytes();
-    else shared_scratch_ += PooledGemm<T>(v_, m_, n_, k_, result_).shared_bytes();
+    if (is_small_)
+      thread_scratch_ = SmallGemm<T>(v_, m_, n_, k_, result_).scratch_bytes();
+    else
+      shared_scratch_ += PooledGemm<T>(v_, m_, n_, k_, result_).shared_bytes();
   }
 
   Status run(std::span<char* const> buffers, RunContext& context) override {
@@ -136,7 +146,9 @@ class DotKernel : public Kernel {
     if (is_small_) {
       const SmallGemm<T> gemm(v_, m_, n_, k_, result_);
       context.pool.run(batch_, [&](int64_t i, int thread) {
-        product(i, [&](MatrixView a, MatrixView b, char* c) { gemm.run(a, b, c, context.scratch[thread]); });
+        product(i, [&](MatrixView a, MatrixView b, char* c) {
+          gemm.run(a, b, c, context.scratch[thread]);
+        });
       });
       return ok_status();
     }

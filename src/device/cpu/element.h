@@ -34,7 +34,8 @@ struct BoolElement {
   static uint8_t store(int64_t x) { return x != 0; }
 };
 
-// Calls f with the element type; integers compute in i64 and wrap when stored. Complex numbers have none.
+// Calls f with the element type; integers compute in i64 and wrap when stored. Complex numbers have
+// none.
 template <class F>
 bool with_element(DType dtype, F&& f) {
   switch (dtype) {

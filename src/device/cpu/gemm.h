@@ -1,5 +1,6 @@
-// C = A B on the pool, for matrices of any strides and any dtype. Splits depend on the shape alone, and an
-// element of C is one chain in k order, so results have the same bits on any number of threads.
+// C = A B on the pool, for matrices of any strides and any dtype. Splits depend on the shape alone,
+// and an element of C is one chain in k order, so results have the same bits on any number of
+// threads.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -29,11 +30,13 @@ struct GemmType;
 template <>
 struct GemmType<float> {
   static const GemmOps<float>& ops(const VectorOps& v) { return v.gemm_f32; }
-  static void pack(const VectorOps& v, MatrixView m, int64_t rows, int64_t k, int width, float* out) {
+  static void pack(const VectorOps& v, MatrixView m, int64_t rows, int64_t k, int width,
+                   float* out) {
     v.pack_f32(m.dtype, m.data, m.row, m.col, rows, k, width, out);
   }
-  static void fill(const VectorOps& v, DType t, const char* x, int64_t channel_step, int64_t channels, const Run* runs,
-                   int count, int width, float* out, int64_t out_step) {
+  static void fill(const VectorOps& v, DType t, const char* x, int64_t channel_step,
+                   int64_t channels, const Run* runs, int count, int width, float* out,
+                   int64_t out_step) {
     v.fill_f32(t, x, channel_step, channels, runs, count, width, out, out_step);
   }
   static void narrow(const VectorOps& v, DType t, const float* from, char* to, int64_t n) {
@@ -44,12 +47,14 @@ struct GemmType<float> {
 template <>
 struct GemmType<double> {
   static const GemmOps<double>& ops(const VectorOps& v) { return v.gemm_f64; }
-  static void pack(const VectorOps& v, MatrixView m, int64_t rows, int64_t k, int width, double* out) {
+  static void pack(const VectorOps& v, MatrixView m, int64_t rows, int64_t k, int width,
+                   double* out) {
     v.pack_f64(reinterpret_cast<const double*>(m.data), m.row, m.col, rows, k, width, out);
   }
-  static void fill(const VectorOps& v, DType, const char* x, int64_t channel_step, int64_t channels, const Run* runs,
-                   int count, int width, double* out, int64_t out_step) {
-    v.fill_f64(reinterpret_cast<const double*>(x), channel_step, channels, runs, count, width, out, out_step);
+  static void fill(const VectorOps& v, DType, const char* x, int64_t channel_step, int64_t channels,
+                   const Run* runs, int count, int width, double* out, int64_t out_step) {
+    v.fill_f64(reinterpret_cast<const double*>(x), channel_step, channels, runs, count, width, out,
+               out_step);
   }
   static void narrow(const VectorOps&, DType, const double* from, char* to, int64_t n) {
     std::copy(from, from + n, reinterpret_cast<double*>(to));
@@ -60,11 +65,13 @@ void narrow_integers(DType dtype, const int64_t* from, char* to, int64_t n);
 template <>
 struct GemmType<int64_t> {
   static const GemmOps<int64_t>& ops(const VectorOps& v) { return v.gemm_i64; }
-  static void pack(const VectorOps& v, MatrixView m, int64_t rows, int64_t k, int width, int64_t* out) {
+  static void pack(const VectorOps& v, MatrixView m, int64_t rows, int64_t k, int width,
+                   int64_t* out) {
     v.pack_i64(m.dtype, m.data, m.row, m.col, rows, k, width, out);
   }
-  static void fill(const VectorOps& v, DType t, const char* x, int64_t channel_step, int64_t channels, const Run* runs,
-                   int count, int width, int64_t* out, int64_t out_step) {
+  static void fill(const VectorOps& v, DType t, const char* x, int64_t channel_step,
+                   int64_t channels, const Run* runs, int count, int width, int64_t* out,
+                   int64_t out_step) {
     v.fill_i64(t, x, channel_step, channels, runs, count, width, out, out_step);
   }
   static void narrow(const VectorOps&, DType t, const int64_t* from, char* to, int64_t n) {
@@ -81,31 +88,41 @@ struct PackedMatrix {
   T* data = nullptr;
   int64_t padded = 0;  // rows of A or columns of B, rounded up to the panel
   int width = 0;
-  T* panel(int64_t k0, int64_t depth, int64_t index) const { return data + k0 * padded + index * width * depth; }
+  T* panel(int64_t k0, int64_t depth, int64_t index) const {
+    return data + k0 * padded + index * width * depth;
+  }
 };
 
-// Packs panel `index` (all slabs) of `lines` lines of depth k. m: element (line, p).
+// Packs `count` panels from `index` on, all slabs, of `lines` lines of depth k. m: element (line,
+// p).
 template <class T>
-void pack_panel(const VectorOps& v, MatrixView m, int64_t lines, int64_t k, int64_t index, const PackedMatrix<T>& out) {
-  const int64_t first = index * out.width, n = std::min<int64_t>(out.width, lines - first);
+void pack_panels(const VectorOps& v, MatrixView m, int64_t lines, int64_t k, int64_t index,
+                 int64_t count, const PackedMatrix<T>& out) {
+  const int64_t first = index * out.width, n = std::min<int64_t>(count * out.width, lines - first);
   for (int64_t k0 = 0; k0 < k; k0 += kGemmDepth) {
     const int64_t depth = std::min(kGemmDepth, k - k0);
     GemmType<T>::pack(v, m.at(first, k0), n, depth, out.width, out.panel(k0, depth, index));
   }
 }
+template <class T>
+void pack_all(const VectorOps& v, MatrixView m, int64_t lines, int64_t k,
+              const PackedMatrix<T>& out) {
+  if (lines > 0) pack_panels(v, m, lines, k, 0, (lines + out.width - 1) / out.width, out);
+}
 
 // Rows [i0, i1) and columns [j0, j1) of C from packed operands; i0 and j0 at panel borders.
 template <class T>
-void multiply_block(const VectorOps& v, const PackedMatrix<T>& a, const PackedMatrix<T>& b, int64_t k, int64_t i0,
-                    int64_t i1, int64_t j0, int64_t j1, T* c, int64_t ldc, bool add) {
+void multiply_block(const VectorOps& v, const PackedMatrix<T>& a, const PackedMatrix<T>& b,
+                    int64_t k, int64_t i0, int64_t i1, int64_t j0, int64_t j1, T* c, int64_t ldc,
+                    bool add) {
   const GemmOps<T>& ops = GemmType<T>::ops(v);
   for (int64_t k0 = 0; k0 < k; k0 += kGemmDepth) {
     const int64_t depth = std::min(kGemmDepth, k - k0);
     for (int64_t j = j0; j < j1; j += ops.nr)
       for (int64_t i = i0; i < i1; i += ops.mr)
-        ops.micro(depth, a.panel(k0, depth, i / ops.mr), b.panel(k0, depth, j / ops.nr), c + i * ldc + j, ldc,
-                  static_cast<int>(std::min<int64_t>(ops.mr, i1 - i)), static_cast<int>(std::min<int64_t>(ops.nr, j1 - j)),
-                  add || k0 > 0);
+        ops.micro(depth, a.panel(k0, depth, i / ops.mr), b.panel(k0, depth, j / ops.nr),
+                  c + i * ldc + j, ldc, static_cast<int>(std::min<int64_t>(ops.mr, i1 - i)),
+                  static_cast<int>(std::min<int64_t>(ops.nr, j1 - j)), add || k0 > 0);
   }
 }
 
@@ -118,7 +135,8 @@ class PooledGemm {
   uint64_t shared_bytes() const {
     const GemmOps<T>& o = GemmType<T>::ops(v_);
     const int64_t depth = std::min(k_, kDepthMax);
-    int64_t n = (round_up(std::min(m_, kRowsMax), o.mr) + round_up(std::min(n_, kColsMax), o.nr)) * depth;
+    int64_t n =
+        (round_up(std::min(m_, kRowsMax), o.mr) + round_up(std::min(n_, kColsMax), o.nr)) * depth;
     if (!GemmType<T>::is_direct(result_)) n += m_ * n_;
     return static_cast<uint64_t>(n) * sizeof(T) + 128;
   }
@@ -126,10 +144,11 @@ class PooledGemm {
 
  private:
   static constexpr int64_t kRowsMax = 2048, kColsMax = 4096, kDepthMax = 2048;
+  static constexpr int64_t kPackPanels = 4;
   static constexpr int64_t kBlockRows = 8, kBlockCols = 8;  // panels of a task
 
-  void run_part(MatrixView a, MatrixView b, int64_t m, int64_t n, int64_t k, T* c, bool add, T* scratch,
-                RunContext& context) const;
+  void run_part(MatrixView a, MatrixView b, int64_t m, int64_t n, int64_t k, T* c, bool add,
+                T* scratch, RunContext& context) const;
 
   const VectorOps& v_;
   int64_t m_, n_, k_;
@@ -137,16 +156,20 @@ class PooledGemm {
 };
 
 template <class T>
-void PooledGemm<T>::run_part(MatrixView a, MatrixView b, int64_t m, int64_t n, int64_t k, T* c, bool add, T* scratch,
-                             RunContext& context) const {
+void PooledGemm<T>::run_part(MatrixView a, MatrixView b, int64_t m, int64_t n, int64_t k, T* c,
+                             bool add, T* scratch, RunContext& context) const {
   const GemmOps<T>& o = GemmType<T>::ops(v_);
   const int64_t a_panels = (m + o.mr - 1) / o.mr, b_panels = (n + o.nr - 1) / o.nr;
   const PackedMatrix<T> pa = {scratch, a_panels * o.mr, o.mr};
   const PackedMatrix<T> pb = {scratch + pa.padded * k, b_panels * o.nr, o.nr};
   const MatrixView bt = {b.data, b.dtype, b.col, b.row};  // lines of B are its columns
-  context.pool.run(a_panels + b_panels, [&](int64_t i, int) {
-    if (i < b_panels) pack_panel(v_, bt, n, k, i, pb);
-    else pack_panel(v_, a, m, k, i - b_panels, pa);
+  const int64_t a_tasks = (a_panels + kPackPanels - 1) / kPackPanels,
+                b_tasks = (b_panels + kPackPanels - 1) / kPackPanels;
+  context.pool.run(a_tasks + b_tasks, [&](int64_t i, int) {
+    if (i < b_tasks)
+      pack_panels(v_, bt, n, k, i * kPackPanels, kPackPanels, pb);
+    else
+      pack_panels(v_, a, m, k, (i - b_tasks) * kPackPanels, kPackPanels, pa);
   });
   const int64_t rows = kBlockRows * o.mr, cols = kBlockCols * o.nr;
   const int64_t row_blocks = (m + rows - 1) / rows, col_blocks = (n + cols - 1) / cols;
@@ -197,8 +220,8 @@ class SmallGemm {
     const PackedMatrix<T> pb = {pa.data + round_up(pa.padded * k_, 16), round_up(n_, o.nr), o.nr};
     T* sums = is_direct ? reinterpret_cast<T*>(c) : pb.data + pb.padded * k_;
     const MatrixView bt = {b.data, b.dtype, b.col, b.row};
-    for (int64_t i = 0; i * o.mr < m_; i++) pack_panel(v_, a, m_, k_, i, pa);
-    for (int64_t j = 0; j * o.nr < n_; j++) pack_panel(v_, bt, n_, k_, j, pb);
+    pack_all(v_, a, m_, k_, pa);
+    pack_all(v_, bt, n_, k_, pb);
     if (k_ == 0) std::fill(sums, sums + m_ * n_, T(0));
     multiply_block(v_, pa, pb, k_, 0, m_, 0, n_, sums, n_, false);
     if (!is_direct) GemmType<T>::narrow(v_, result_, sums, c, m_ * n_);

@@ -1,5 +1,5 @@
-// The register-blocked product of two panels, written once for every vector width. Every element of C is one
-// chain of fused multiply-adds in k order, whatever the width.
+// The register-blocked product of two panels, written once for every vector width. Every element of
+// C is one chain of fused multiply-adds in k order, whatever the width.
 #pragma once
 #include <stdint.h>
 #include <string.h>
@@ -13,18 +13,30 @@ namespace {
 using FloatV = __m512;
 using DoubleV = __m512d;
 constexpr int kRowsF = 14, kRowsD = 14;
-__attribute__((always_inline)) inline FloatV multiply_add(FloatV a, FloatV b, FloatV c) { return _mm512_fmadd_ps(a, b, c); }
-__attribute__((always_inline)) inline DoubleV multiply_add(DoubleV a, DoubleV b, DoubleV c) { return _mm512_fmadd_pd(a, b, c); }
+__attribute__((always_inline)) inline FloatV multiply_add(FloatV a, FloatV b, FloatV c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+__attribute__((always_inline)) inline DoubleV multiply_add(DoubleV a, DoubleV b, DoubleV c) {
+  return _mm512_fmadd_pd(a, b, c);
+}
 __attribute__((always_inline)) inline FloatV spread(float x, FloatV) { return _mm512_set1_ps(x); }
-__attribute__((always_inline)) inline DoubleV spread(double x, DoubleV) { return _mm512_set1_pd(x); }
+__attribute__((always_inline)) inline DoubleV spread(double x, DoubleV) {
+  return _mm512_set1_pd(x);
+}
 #elif defined(__AVX2__)
 using FloatV = __m256;
 using DoubleV = __m256d;
 constexpr int kRowsF = 6, kRowsD = 6;
-__attribute__((always_inline)) inline FloatV multiply_add(FloatV a, FloatV b, FloatV c) { return _mm256_fmadd_ps(a, b, c); }
-__attribute__((always_inline)) inline DoubleV multiply_add(DoubleV a, DoubleV b, DoubleV c) { return _mm256_fmadd_pd(a, b, c); }
+__attribute__((always_inline)) inline FloatV multiply_add(FloatV a, FloatV b, FloatV c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+__attribute__((always_inline)) inline DoubleV multiply_add(DoubleV a, DoubleV b, DoubleV c) {
+  return _mm256_fmadd_pd(a, b, c);
+}
 __attribute__((always_inline)) inline FloatV spread(float x, FloatV) { return _mm256_set1_ps(x); }
-__attribute__((always_inline)) inline DoubleV spread(double x, DoubleV) { return _mm256_set1_pd(x); }
+__attribute__((always_inline)) inline DoubleV spread(double x, DoubleV) {
+  return _mm256_set1_pd(x);
+}
 #else
 typedef float FloatV __attribute__((vector_size(16)));
 typedef double DoubleV __attribute__((vector_size(16)));
@@ -40,7 +52,8 @@ __attribute__((always_inline)) inline DoubleV spread(double x, DoubleV) { return
 constexpr int kColVectors = 2;
 
 template <class T, class V, int kRows>
-__attribute__((always_inline)) inline void multiply_panels(int64_t k, const T* a, const T* b, V (&acc)[kRows][kColVectors]) {
+__attribute__((always_inline)) inline void multiply_panels(int64_t k, const T* a, const T* b,
+                                                           V (&acc)[kRows][kColVectors]) {
   constexpr int kLanes = sizeof(V) / sizeof(T);
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; i++)

@@ -1,4 +1,5 @@
-// gather, take_along, scatter, scatter_along, update_slice. Indices are checked before anything is addressed.
+// gather, take_along, scatter, scatter_along, update_slice. Indices are checked before anything is
+// addressed.
 #include <algorithm>
 #include <cstring>
 
@@ -13,9 +14,11 @@ constexpr int64_t kChunk = 16384;  // bytes or elements: some 10 us
 // Index operand k as a position, or -1 with the error noted.
 class Indices {
  public:
-  Indices(DType dtype, int64_t size, Bounds bounds) : is_wide_(dtype == DType::i64), size_(size), bounds_(bounds) {}
+  Indices(DType dtype, int64_t size, Bounds bounds)
+      : is_wide_(dtype == DType::i64), size_(size), bounds_(bounds) {}
   int64_t at(const char* data, int64_t k, IndexError& error) const {
-    int64_t i = is_wide_ ? reinterpret_cast<const int64_t*>(data)[k] : reinterpret_cast<const int32_t*>(data)[k];
+    int64_t i = is_wide_ ? reinterpret_cast<const int64_t*>(data)[k]
+                         : reinterpret_cast<const int32_t*>(data)[k];
     if (i >= 0 && i < size_) return i;
     if (bounds_ == Bounds::clip && size_ > 0) return std::clamp<int64_t>(i, 0, size_ - 1);
     error.set(i, size_);
@@ -30,15 +33,18 @@ class Indices {
 
 Status status_of(const IndexError& e, Prim op) {
   if (!e.is_set.load()) return ok_status();
-  return {StatusCode::out_of_range, "[" + std::string(info(op).name) + "] index " + std::to_string(e.index) +
-                                        " is outside " + std::to_string(e.size) + " elements"};
+  return {StatusCode::out_of_range, "[" + std::string(info(op).name) + "] index " +
+                                        std::to_string(e.index) + " is outside " +
+                                        std::to_string(e.size) + " elements"};
 }
 
 class GatherKernel : public Kernel {
  public:
   explicit GatherKernel(const LibraryKernel& k)
-      : op_(k.op), view_(k.operands[0].sizes, attrs_of(k).axis),
-        taken_(k.op == Prim::gather ? k.operands[1].sizes.numel() : AxisView(k.operands[1].sizes, attrs_of(k).axis).size),
+      : op_(k.op),
+        view_(k.operands[0].sizes, attrs_of(k).axis),
+        taken_(k.op == Prim::gather ? k.operands[1].sizes.numel()
+                                    : AxisView(k.operands[1].sizes, attrs_of(k).axis).size),
         indices_(k.operands[1].dtype, view_.size, attrs_of(k).bounds),
         bytes_(static_cast<int64_t>(size_of(k.operands[0].dtype))) {}
 
@@ -53,11 +59,13 @@ class GatherKernel : public Kernel {
       for (int64_t r = chunk * per_chunk; r < std::min(rows, (chunk + 1) * per_chunk); r++) {
         const char* from = x + r / taken_ * view_.size * row;
         if (op_ == Prim::gather) {
-          if (const int64_t i = indices_.at(index, r % taken_, error); i >= 0) copy(out + r * row, from + i * row, row);
+          if (const int64_t i = indices_.at(index, r % taken_, error); i >= 0)
+            copy(out + r * row, from + i * row, row);
         } else {
           for (int64_t n = 0; n < view_.inner; n++)
             if (const int64_t i = indices_.at(index, r * view_.inner + n, error); i >= 0)
-              copy(out + (r * view_.inner + n) * bytes_, from + (i * view_.inner + n) * bytes_, bytes_);
+              copy(out + (r * view_.inner + n) * bytes_, from + (i * view_.inner + n) * bytes_,
+                   bytes_);
         }
       }
     });
@@ -65,11 +73,16 @@ class GatherKernel : public Kernel {
   }
 
  private:
-  static const IndexAttrs& attrs_of(const LibraryKernel& k) { return std::get<IndexAttrs>(k.attrs); }
+  static const IndexAttrs& attrs_of(const LibraryKernel& k) {
+    return std::get<IndexAttrs>(k.attrs);
+  }
   static void copy(char* to, const char* from, int64_t bytes) {
-    if (bytes == 4) std::memcpy(to, from, 4);
-    else if (bytes == 8) std::memcpy(to, from, 8);
-    else std::memcpy(to, from, static_cast<size_t>(bytes));
+    if (bytes == 4)
+      std::memcpy(to, from, 4);
+    else if (bytes == 8)
+      std::memcpy(to, from, 8);
+    else
+      std::memcpy(to, from, static_cast<size_t>(bytes));
   }
 
   const Prim op_;
@@ -91,17 +104,21 @@ V combined(ScatterKind kind, V a, V b) {
   return b;
 }
 
-// Each part of the work owns a range of rows of the result and takes the updates in order: the same sums
-// on any number of threads.
+// Each part of the work owns a range of rows of the result and takes the updates in order: the same
+// sums on any number of threads.
 template <class E>
 class ScatterKernel : public Kernel {
  public:
   explicit ScatterKernel(const LibraryKernel& k)
-      : op_(k.op), attrs_(std::get<IndexAttrs>(k.attrs)), view_(k.operands[2].sizes, attrs_.axis),
-        taken_(k.op == Prim::scatter ? k.operands[0].sizes.numel() : AxisView(k.operands[0].sizes, attrs_.axis).size),
+      : op_(k.op),
+        attrs_(std::get<IndexAttrs>(k.attrs)),
+        view_(k.operands[2].sizes, attrs_.axis),
+        taken_(k.op == Prim::scatter ? k.operands[0].sizes.numel()
+                                     : AxisView(k.operands[0].sizes, attrs_.axis).size),
         indices_(k.operands[0].dtype, view_.size, attrs_.bounds) {
     const int64_t work = view_.outer * taken_ * view_.inner;
-    parts_ = std::clamp<int64_t>(work / kChunk, 1, std::min<int64_t>(32, std::max<int64_t>(1, view_.size)));
+    parts_ = std::clamp<int64_t>(work / kChunk, 1,
+                                 std::min<int64_t>(32, std::max<int64_t>(1, view_.size)));
     if (view_.outer >= parts_) parts_ = 1;
   }
 
@@ -115,8 +132,10 @@ class ScatterKernel : public Kernel {
     context.pool.run(view_.outer * parts_, [&](int64_t task, int) {
       const int64_t o = task / parts_, part = task % parts_;
       const int64_t first = view_.size * part / parts_, last = view_.size * (part + 1) / parts_;
-      if (op_ == Prim::scatter) rows(buffers[0], update, out, o, first, last, error);
-      else elements(buffers[0], update, out, o, first, last, error);
+      if (op_ == Prim::scatter)
+        rows(buffers[0], update, out, o, first, last, error);
+      else
+        elements(buffers[0], update, out, o, first, last, error);
     });
     return ok_status();
   }
@@ -127,31 +146,36 @@ class ScatterKernel : public Kernel {
   void check_all(const char* index, RunContext& context, IndexError& error) const {
     const int64_t n = op_ == Prim::scatter ? taken_ : view_.outer * taken_ * view_.inner;
     context.pool.run((n + kChunk - 1) / kChunk, [&](int64_t chunk, int) {
-      for (int64_t k = chunk * kChunk; k < std::min(n, (chunk + 1) * kChunk); k++) indices_.at(index, k, error);
+      for (int64_t k = chunk * kChunk; k < std::min(n, (chunk + 1) * kChunk); k++)
+        indices_.at(index, k, error);
     });
   }
-  void rows(const char* index, const Stored* update, Stored* out, int64_t o, int64_t first, int64_t last,
-            IndexError& error) const {
+  void rows(const char* index, const Stored* update, Stored* out, int64_t o, int64_t first,
+            int64_t last, IndexError& error) const {
     const int64_t n = view_.inner;
     for (int64_t k = 0; k < taken_; k++) {
       const int64_t i = indices_.at(index, k, error);
       if (i < first || i >= last) continue;
       const Stored* from = update + (o * taken_ + k) * n;
       Stored* to = out + (o * view_.size + i) * n;
-      if (attrs_.kind == ScatterKind::set) std::copy(from, from + n, to);
+      if (attrs_.kind == ScatterKind::set)
+        std::copy(from, from + n, to);
       else if (attrs_.kind == ScatterKind::add)
         for (int64_t j = 0; j < n; j++) to[j] = E::store(E::load(to[j]) + E::load(from[j]));
       else
-        for (int64_t j = 0; j < n; j++) to[j] = E::store(combined(attrs_.kind, E::load(to[j]), E::load(from[j])));
+        for (int64_t j = 0; j < n; j++)
+          to[j] = E::store(combined(attrs_.kind, E::load(to[j]), E::load(from[j])));
     }
   }
-  void elements(const char* index, const Stored* update, Stored* out, int64_t o, int64_t first, int64_t last,
-                IndexError& error) const {
+  void elements(const char* index, const Stored* update, Stored* out, int64_t o, int64_t first,
+                int64_t last, IndexError& error) const {
     for (int64_t k = o * taken_ * view_.inner; k < (o + 1) * taken_ * view_.inner; k++) {
       const int64_t i = indices_.at(index, k, error);
       if (i < first || i >= last) continue;
       Stored& to = out[(o * view_.size + i) * view_.inner + k % view_.inner];
-      to = attrs_.kind == ScatterKind::set ? update[k] : E::store(combined(attrs_.kind, E::load(to), E::load(update[k])));
+      to = attrs_.kind == ScatterKind::set
+               ? update[k]
+               : E::store(combined(attrs_.kind, E::load(to), E::load(update[k])));
     }
   }
 
@@ -166,7 +190,9 @@ class ScatterKernel : public Kernel {
 class UpdateSliceKernel : public Kernel {
  public:
   explicit UpdateSliceKernel(const LibraryKernel& k)
-      : attrs_(std::get<SliceAttrs>(k.attrs)), update_(k.operands[k.operands.size() - 2]), out_(k.operands.back()) {}
+      : attrs_(std::get<SliceAttrs>(k.attrs)),
+        update_(k.operands[k.operands.size() - 2]),
+        out_(k.operands.back()) {}
 
   Status run(std::span<char* const> buffers, RunContext& context) override {
     const int64_t bytes = static_cast<int64_t>(size_of(out_.dtype)), n = update_.sizes.numel();
@@ -190,7 +216,8 @@ class UpdateSliceKernel : public Kernel {
         return;
       }
       for (int64_t i = 0; i < row; i++)
-        std::memcpy(to + (y + i * step_y) * bytes, from + (x + i * step_x) * bytes, static_cast<size_t>(bytes));
+        std::memcpy(to + (y + i * step_y) * bytes, from + (x + i * step_x) * bytes,
+                    static_cast<size_t>(bytes));
     });
     return ok_status();
   }
@@ -207,7 +234,8 @@ StatusOr<std::unique_ptr<Kernel>> make_gather(const LibraryKernel& k) {
 }
 StatusOr<std::unique_ptr<Kernel>> make_scatter(const LibraryKernel& k) {
   std::unique_ptr<Kernel> kernel;
-  if (!with_element(k.operands[2].dtype, [&](auto e) { kernel.reset(new ScatterKernel<decltype(e)>(k)); }))
+  if (!with_element(k.operands[2].dtype,
+                    [&](auto e) { kernel.reset(new ScatterKernel<decltype(e)>(k)); }))
     return unimplemented("[scatter] has no kernel for complex numbers");
   return kernel;
 }

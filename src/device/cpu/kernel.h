@@ -1,8 +1,8 @@
 // A kernel of the CPU device: prepared at load, run on buffers. And what a run has at hand.
 #pragma once
 #include <atomic>
-#include <functional>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -52,7 +52,8 @@ struct Target {
 
 // overlaps(i, j): whether buffers i and j of the command may share bytes.
 using Overlaps = std::function<bool(int, int)>;
-StatusOr<std::unique_ptr<Kernel>> make_tile_kernel(const TileProgram&, const Target&, const Overlaps&);
+StatusOr<std::unique_ptr<Kernel>> make_tile_kernel(const TileProgram&, const Target&,
+                                                   const Overlaps&);
 StatusOr<std::unique_ptr<Kernel>> make_library_kernel(const LibraryKernel&, const Target&);
 
 }  // namespace moai::cpu

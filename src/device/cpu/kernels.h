@@ -10,9 +10,10 @@ StatusOr<std::unique_ptr<Kernel>> make_conv_wgrad(const LibraryKernel&, const Ta
 StatusOr<std::unique_ptr<Kernel>> make_gather(const LibraryKernel&);   // and take_along
 StatusOr<std::unique_ptr<Kernel>> make_scatter(const LibraryKernel&);  // and scatter_along
 StatusOr<std::unique_ptr<Kernel>> make_update_slice(const LibraryKernel&);
-StatusOr<std::unique_ptr<Kernel>> make_window(const LibraryKernel&);   // reduce_window, max_pool_idx
-StatusOr<std::unique_ptr<Kernel>> make_scan(const LibraryKernel&);     // scan, scan_arg, arg_reduce
-StatusOr<std::unique_ptr<Kernel>> make_sort(const LibraryKernel&);     // sort, topk
+StatusOr<std::unique_ptr<Kernel>> make_window(const LibraryKernel&,
+                                              const Target&);       // reduce_window, max_pool_idx
+StatusOr<std::unique_ptr<Kernel>> make_scan(const LibraryKernel&);  // scan, scan_arg, arg_reduce
+StatusOr<std::unique_ptr<Kernel>> make_sort(const LibraryKernel&);  // sort, topk
 StatusOr<std::unique_ptr<Kernel>> make_nonzero(const LibraryKernel&);
 StatusOr<std::unique_ptr<Kernel>> make_sdpa(const LibraryKernel&, const Target&);
 StatusOr<std::unique_ptr<Kernel>> make_sdpa_bwd(const LibraryKernel&, const Target&);

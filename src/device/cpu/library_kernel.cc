@@ -27,8 +27,8 @@ size_t operand_count(const LibraryKernel& k) {
 }
 
 bool takes_strides(Prim op) {
-  return op == Prim::dot_general || op == Prim::conv || op == Prim::conv_wgrad || op == Prim::sdpa ||
-         op == Prim::sdpa_bwd || op == Prim::update_slice;
+  return op == Prim::dot_general || op == Prim::conv || op == Prim::conv_wgrad ||
+         op == Prim::sdpa || op == Prim::sdpa_bwd || op == Prim::update_slice;
 }
 
 // Strides of dimensions with one element or none say nothing.
@@ -44,7 +44,8 @@ Status check(const LibraryKernel& k) {
   if (k.operands.size() != operand_count(k) || k.operands.size() < 2)
     return invalid(name + "has the wrong number of operands");
   for (const Operand& x : k.operands) {
-    if (x.sizes.rank() != x.strides.rank()) return invalid(name + "an operand's strides do not fit its sizes");
+    if (x.sizes.rank() != x.strides.rank())
+      return invalid(name + "an operand's strides do not fit its sizes");
     if (takes_strides(k.op)) continue;
     if (!is_contiguous(x) || x.offset != 0)
       return unimplemented(name + "needs contiguous operands; copy them first");
@@ -54,7 +55,8 @@ Status check(const LibraryKernel& k) {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Kernel>> make_library_kernel(const LibraryKernel& k, const Target& target) {
+StatusOr<std::unique_ptr<Kernel>> make_library_kernel(const LibraryKernel& k,
+                                                      const Target& target) {
   MOAI_RETURN_IF_ERROR(check(k));
   switch (k.op) {
     case Prim::dot_general: return make_dot_general(k, target);
@@ -66,7 +68,7 @@ StatusOr<std::unique_ptr<Kernel>> make_library_kernel(const LibraryKernel& k, co
     case Prim::scatter_along: return make_scatter(k);
     case Prim::update_slice: return make_update_slice(k);
     case Prim::reduce_window:
-    case Prim::max_pool_idx: return make_window(k);
+    case Prim::max_pool_idx: return make_window(k, target);
     case Prim::scan:
     case Prim::scan_arg:
     case Prim::arg_reduce: return make_scan(k);
@@ -75,7 +77,9 @@ StatusOr<std::unique_ptr<Kernel>> make_library_kernel(const LibraryKernel& k, co
     case Prim::nonzero: return make_nonzero(k);
     case Prim::sdpa: return make_sdpa(k, target);
     case Prim::sdpa_bwd: return make_sdpa_bwd(k, target);
-    default: return unimplemented("[" + std::string(info(k.op).name) + "] has no kernel on the cpu device");
+    default:
+      return unimplemented("[" + std::string(info(k.op).name) +
+                           "] has no kernel on the cpu device");
   }
 }
 

@@ -17,7 +17,8 @@ void for_each_line(const AxisView& v, ThreadPool& pool, F&& f) {
   const int64_t lines = v.outer * v.inner;
   const int64_t per_task = std::max<int64_t>(1, kChunk / std::max<int64_t>(1, v.size));
   pool.run((lines + per_task - 1) / per_task, [&](int64_t task, int) {
-    for (int64_t i = task * per_task; i < std::min(lines, (task + 1) * per_task); i++) f(i / v.inner, i % v.inner);
+    for (int64_t i = task * per_task; i < std::min(lines, (task + 1) * per_task); i++)
+      f(i / v.inner, i % v.inner);
   });
 }
 
@@ -62,7 +63,8 @@ class ScanKernel : public Kernel {
       if (op_ == Prim::arg_reduce) {
         reinterpret_cast<int64_t*>(buffers[1])[o * view_.inner + n] = best_of(x + at);
       } else if (op_ == Prim::scan_arg) {
-        scan_arg(x + at, reinterpret_cast<Stored*>(buffers[1]) + at, reinterpret_cast<int64_t*>(buffers[2]) + at);
+        scan_arg(x + at, reinterpret_cast<Stored*>(buffers[1]) + at,
+                 reinterpret_cast<int64_t*>(buffers[2]) + at);
       } else {
         scan(x + at, reinterpret_cast<Stored*>(buffers[1]) + at);
       }
@@ -88,7 +90,8 @@ class ScanKernel : public Kernel {
     const bool is_max = attrs_.kind == ReduceKind::max;
     int64_t where = 0;
     for (int64_t i = 0; i < view_.size; i++) {
-      if (replaces(is_max, E::load(x[where * view_.inner]), E::load(x[i * view_.inner]), true)) where = i;
+      if (replaces(is_max, E::load(x[where * view_.inner]), E::load(x[i * view_.inner]), true))
+        where = i;
       y[i * view_.inner] = x[where * view_.inner];
       index[i * view_.inner] = where;
     }
@@ -109,10 +112,14 @@ class ScanKernel : public Kernel {
         return fold(x, y, [&](V v, bool) { return sum *= static_cast<S>(v); });
       case ReduceKind::any:
       case ReduceKind::max:
-        return fold(x, y, [&](V v, bool is_first) { return sum = is_first ? static_cast<S>(v) : maximum(sum, static_cast<S>(v)); });
+        return fold(x, y, [&](V v, bool is_first) {
+          return sum = is_first ? static_cast<S>(v) : maximum(sum, static_cast<S>(v));
+        });
       case ReduceKind::all:
       case ReduceKind::min:
-        return fold(x, y, [&](V v, bool is_first) { return sum = is_first ? static_cast<S>(v) : minimum(sum, static_cast<S>(v)); });
+        return fold(x, y, [&](V v, bool is_first) {
+          return sum = is_first ? static_cast<S>(v) : minimum(sum, static_cast<S>(v));
+        });
       case ReduceKind::logsumexp:
         return fold(x, y, [&](V v, bool) { return log_sum.add(static_cast<double>(v)); });
     }
@@ -127,8 +134,10 @@ class ScanKernel : public Kernel {
 
 StatusOr<std::unique_ptr<Kernel>> make_scan(const LibraryKernel& k) {
   std::unique_ptr<Kernel> kernel;
-  if (!with_element(k.operands[0].dtype, [&](auto e) { kernel.reset(new ScanKernel<decltype(e)>(k)); }))
-    return unimplemented("[" + std::string(info(k.op).name) + "] has no kernel for complex numbers");
+  if (!with_element(k.operands[0].dtype,
+                    [&](auto e) { kernel.reset(new ScanKernel<decltype(e)>(k)); }))
+    return unimplemented("[" + std::string(info(k.op).name) +
+                         "] has no kernel for complex numbers");
   return kernel;
 }
 

@@ -12,17 +12,22 @@ class SdpaKernel : public Kernel {
     const int64_t nr = a_.gemm.nr;
     blocks_ = (a_.queries + nr - 1) / nr;
     // Few heads: several tasks a head, each packing the keys again.
-    parts_ = a_.batch * a_.heads >= 16 ? 1 : std::min<int64_t>(4, std::max<int64_t>(1, blocks_ / 2));
-    int64_t n = a_.packed_size(a_.keys, a_.gemm.mr, a_.width) + a_.packed_size(a_.value_width, a_.gemm.mr, a_.keys) +
-                a_.packed_size(nr, a_.gemm.nr, a_.width) + round_up(a_.keys * nr, 16) * (has_temp() ? 3 : 1) +
+    parts_ =
+        a_.batch * a_.heads >= 16 ? 1 : std::min<int64_t>(4, std::max<int64_t>(1, blocks_ / 2));
+    int64_t n = a_.packed_size(a_.keys, a_.gemm.mr, a_.width) +
+                a_.packed_size(a_.value_width, a_.gemm.mr, a_.keys) +
+                a_.packed_size(nr, a_.gemm.nr, a_.width) +
+                round_up(a_.keys * nr, 16) * (has_temp() ? 3 : 1) +
                 round_up(a_.value_width * nr, 16) * 2 + round_up(a_.keys, 16);
     thread_scratch_ = static_cast<uint64_t>(n) * sizeof(T) + 256;
   }
 
   Status run(std::span<char* const> buffers, RunContext& context) override {
     context.pool.run(a_.batch * a_.heads * parts_, [&](int64_t task, int thread) {
-      const int64_t part = task % parts_, h = task / parts_ % a_.heads, b = task / parts_ / a_.heads;
-      run_head(buffers, b, h, blocks_ * part / parts_, blocks_ * (part + 1) / parts_, context.scratch[thread]);
+      const int64_t part = task % parts_, h = task / parts_ % a_.heads,
+                    b = task / parts_ / a_.heads;
+      run_head(buffers, b, h, blocks_ * part / parts_, blocks_ * (part + 1) / parts_,
+               context.scratch[thread]);
     });
     return ok_status();
   }
@@ -30,8 +35,8 @@ class SdpaKernel : public Kernel {
  private:
   bool has_temp() const { return a_.attrs.has_bias || a_.attrs.dropout > 0; }
 
-  void run_head(std::span<char* const> buffers, int64_t b, int64_t h, int64_t first_block, int64_t last_block,
-                char* memory) const {
+  void run_head(std::span<char* const> buffers, int64_t b, int64_t h, int64_t first_block,
+                int64_t last_block, char* memory) const {
     const int64_t nr = a_.gemm.nr, g = a_.group_of(h);
     T* scratch = reinterpret_cast<T*>(memory);
     const PackedMatrix<T> keys = a_.packed(scratch, a_.keys, a_.gemm.mr, a_.width);
@@ -44,13 +49,15 @@ class SdpaKernel : public Kernel {
     const int64_t seen_keys = a_.seen(std::max<int64_t>(0, (last_block - 1) * nr), nr);
     const PackedMatrix<T> seen = {keys.data, round_up(seen_keys, a_.gemm.mr), a_.gemm.mr};
     a_.pack(a_.matrix(a_.key, buffers[1], b, g), seen_keys, a_.width, seen);
-    a_.pack(a_.transposed(a_.matrix(a_.value, buffers[2], b, g)), a_.value_width, seen_keys, values);
+    a_.pack(a_.transposed(a_.matrix(a_.value, buffers[2], b, g)), a_.value_width, seen_keys,
+            values);
     for (int64_t block = first_block; block < last_block; block++)
       run_block(buffers, b, h, block * nr, seen, values, q, seen_keys, s, o, row, mask_row);
   }
 
-  void run_block(std::span<char* const> buffers, int64_t b, int64_t h, int64_t first, const PackedMatrix<T>& keys,
-                 const PackedMatrix<T>& values, const PackedMatrix<T>& q, int64_t packed_keys, T* s, T* o, T* row,
+  void run_block(std::span<char* const> buffers, int64_t b, int64_t h, int64_t first,
+                 const PackedMatrix<T>& keys, const PackedMatrix<T>& values,
+                 const PackedMatrix<T>& q, int64_t packed_keys, T* s, T* o, T* row,
                  float* mask_row) const {
     const int64_t nr = a_.gemm.nr, n = std::min(nr, a_.queries - first), seen = a_.seen(first, n);
     T *temp = s + round_up(a_.keys * nr, 16), *mask = temp + round_up(a_.keys * nr, 16);
@@ -68,13 +75,17 @@ class SdpaKernel : public Kernel {
       a_.rows.multiply(s, mask, seen, s);
     }
     a_.multiply_panel(values, a_.value_width, packed_keys, s, seen, o);
-    const int64_t at = (b * a_.heads + h) * a_.queries + first, size = static_cast<int64_t>(size_of(out_.dtype));
+    const int64_t at = (b * a_.heads + h) * a_.queries + first,
+                  size = static_cast<int64_t>(size_of(out_.dtype));
     const size_t out = buffers.size() - 2;
     for (int64_t i = 0; i < n; i++) {
       for (int64_t f = 0; f < a_.value_width; f++)
         row[f] = sum[i] == 0 ? std::numeric_limits<T>::quiet_NaN() : o[f * nr + i] / sum[i];
-      GemmType<T>::narrow(a_.v, out_.dtype, row, buffers[out] + (out_.offset + (at + i) * a_.value_width) * size, a_.value_width);
-      reinterpret_cast<float*>(buffers[out + 1])[lse_.offset + at + i] = static_cast<float>(shift[i] + std::log(sum[i]));
+      GemmType<T>::narrow(a_.v, out_.dtype, row,
+                          buffers[out] + (out_.offset + (at + i) * a_.value_width) * size,
+                          a_.value_width);
+      reinterpret_cast<float*>(buffers[out + 1])[lse_.offset + at + i] =
+          static_cast<float>(shift[i] + std::log(sum[i]));
     }
   }
 
@@ -90,7 +101,8 @@ StatusOr<std::unique_ptr<Kernel>> make_sdpa(const LibraryKernel& k, const Target
   const SdpaAttrs& a = std::get<SdpaAttrs>(k.attrs);
   if (k.operands.size() != 5u + (a.has_bias ? 1 : 0) + (a.dropout > 0 ? 2 : 0))
     return invalid("[sdpa] has the wrong number of operands");
-  if (k.operands[0].dtype == DType::f64) return std::unique_ptr<Kernel>(new SdpaKernel<double>(k, target));
+  if (k.operands[0].dtype == DType::f64)
+    return std::unique_ptr<Kernel>(new SdpaKernel<double>(k, target));
   return std::unique_ptr<Kernel>(new SdpaKernel<float>(k, target));
 }
 

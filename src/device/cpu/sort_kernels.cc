@@ -25,7 +25,9 @@ uint64_t key_of(float v) {  // in the upper half of a key of its own
   const uint32_t u = std::bit_cast<uint32_t>(v == 0 ? 0.0f : v);
   return u >> 31 ? ~u : u | 1u << 31;
 }
-uint64_t key_of(int64_t v) { return static_cast<uint64_t>(v) ^ uint64_t{1} << 63; }
+uint64_t key_of(int64_t v) {
+  return static_cast<uint64_t>(v) ^ uint64_t { 1 } << 63;
+}
 
 // Sorts by key, keeping the order of equal ones. Returns where the result is: a or b.
 Entry* radix_sort(Entry* a, Entry* b, int64_t n) {
@@ -55,7 +57,8 @@ template <class E>
 class SortKernel : public Kernel {
  public:
   explicit SortKernel(const LibraryKernel& k)
-      : attrs_(std::get<SortAttrs>(k.attrs)), view_(k.operands[0].sizes, attrs_.axis),
+      : attrs_(std::get<SortAttrs>(k.attrs)),
+        view_(k.operands[0].sizes, attrs_.axis),
         kept_(k.operands[1].sizes[static_cast<int>(attrs_.axis)]) {
     thread_scratch_ = static_cast<uint64_t>(view_.size) * 2 * sizeof(Entry) + 64;
   }
@@ -64,7 +67,8 @@ class SortKernel : public Kernel {
     const auto* x = reinterpret_cast<const Stored*>(buffers[0]);
     auto* values = reinterpret_cast<Stored*>(buffers[1]);
     auto* indices = reinterpret_cast<int64_t*>(buffers[2]);
-    const int64_t lines = view_.outer * view_.inner, per_task = std::max<int64_t>(1, 1024 / std::max<int64_t>(1, view_.size));
+    const int64_t lines = view_.outer * view_.inner,
+                  per_task = std::max<int64_t>(1, 1024 / std::max<int64_t>(1, view_.size));
     context.pool.run((lines + per_task - 1) / per_task, [&](int64_t task, int thread) {
       for (int64_t i = task * per_task; i < std::min(lines, (task + 1) * per_task); i++) {
         const int64_t o = i / view_.inner, n = i % view_.inner, to = o * kept_ * view_.inner + n;
@@ -80,7 +84,8 @@ class SortKernel : public Kernel {
 
   void sort_line(const Stored* x, Stored* values, int64_t* indices, Entry* scratch) const {
     const uint64_t flip = attrs_.descending ? UINT64_MAX : 0;
-    for (int64_t i = 0; i < view_.size; i++) scratch[i] = {key_of(E::load(x[i * view_.inner])) ^ flip, i};
+    for (int64_t i = 0; i < view_.size; i++)
+      scratch[i] = {key_of(E::load(x[i * view_.inner])) ^ flip, i};
     const Entry* sorted = radix_sort(scratch, scratch + view_.size, view_.size);
     for (int64_t i = 0; i < kept_; i++) {
       values[i * view_.inner] = x[sorted[i].index * view_.inner];
@@ -96,7 +101,8 @@ class SortKernel : public Kernel {
 template <class E>
 class NonzeroKernel : public Kernel {
  public:
-  explicit NonzeroKernel(const LibraryKernel& k) : sizes_(k.operands[0].sizes), rows_(k.operands[1].sizes[0]) {}
+  explicit NonzeroKernel(const LibraryKernel& k)
+      : sizes_(k.operands[0].sizes), rows_(k.operands[1].sizes[0]) {}
 
   Status run(std::span<char* const> buffers, RunContext&) override {
     const auto* x = reinterpret_cast<const typename E::Stored*>(buffers[0]);
@@ -122,13 +128,15 @@ class NonzeroKernel : public Kernel {
 
 StatusOr<std::unique_ptr<Kernel>> make_sort(const LibraryKernel& k) {
   std::unique_ptr<Kernel> kernel;
-  if (!with_element(k.operands[0].dtype, [&](auto e) { kernel.reset(new SortKernel<decltype(e)>(k)); }))
+  if (!with_element(k.operands[0].dtype,
+                    [&](auto e) { kernel.reset(new SortKernel<decltype(e)>(k)); }))
     return unimplemented("[sort] has no kernel for complex numbers");
   return kernel;
 }
 StatusOr<std::unique_ptr<Kernel>> make_nonzero(const LibraryKernel& k) {
   std::unique_ptr<Kernel> kernel;
-  if (!with_element(k.operands[0].dtype, [&](auto e) { kernel.reset(new NonzeroKernel<decltype(e)>(k)); }))
+  if (!with_element(k.operands[0].dtype,
+                    [&](auto e) { kernel.reset(new NonzeroKernel<decltype(e)>(k)); }))
     return unimplemented("[nonzero] has no kernel for complex numbers");
   return kernel;
 }

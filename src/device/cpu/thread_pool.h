@@ -20,8 +20,8 @@ class ThreadPool {
 
   int size() const { return size_; }
 
-  // body(chunk, thread) for every chunk in [0, count), thread in [0, size()). Which thread takes a chunk is
-  // open, so a result may depend on the chunk alone.
+  // body(chunk, thread) for every chunk in [0, count), thread in [0, size()). Which thread takes a
+  // chunk is open, so a result may depend on the chunk alone.
   template <class Body>
   void run(int64_t count, Body&& body) {
     if (size_ == 1 || count <= 1) {
@@ -29,7 +29,9 @@ class ThreadPool {
       return;
     }
     using Raw = std::remove_reference_t<Body>;
-    call_ = [](void* context, int64_t chunk, int thread) { (*static_cast<Raw*>(context))(chunk, thread); };
+    call_ = [](void* context, int64_t chunk, int thread) {
+      (*static_cast<Raw*>(context))(chunk, thread);
+    };
     context_ = const_cast<void*>(static_cast<const void*>(std::addressof(body)));
     fork_join(count);
   }

@@ -31,7 +31,8 @@ struct Op {
 
 class Compiler {
  public:
-  Compiler(const TileProgram& p, const TileOps& ops, const std::function<bool(int, int)>& may_overlap)
+  Compiler(const TileProgram& p, const TileOps& ops,
+           const std::function<bool(int, int)>& may_overlap)
       : program_(p), ops_(ops), may_overlap_(may_overlap) {}
 
   StatusOr<CompiledTile> run();
@@ -49,7 +50,8 @@ class Compiler {
   void need(const Op& root, int phase, std::vector<char>& wanted) const;
   Status emit_phase(const std::vector<const Op*>& ops, TilePhase& phase);
   Status emit(const Op& op, std::vector<Step>& steps);
-  Status emit_compute(const Op& op, std::vector<Step>& steps);
+  Status prepare_compute(const Op& op, std::vector<Step>& steps);
+  void emit_compute(const Op& op, std::vector<Step>& steps);
   int widened(int value, Extent extent, std::vector<Step>& steps);
   bool fuse_mul_add(const std::vector<const Op*>& ops, size_t i, std::vector<Step>& steps);
 
@@ -59,6 +61,7 @@ class Compiler {
   void give(uint32_t at, uint32_t bytes);
   void place(int value, bool keep);
   void release_dead(const Op& op, size_t position);
+  bool has_equal_sizes(const Op& op) const;
   bool is_contiguous(int map) const;
   bool binds_load(const Op& load, const std::vector<const Op*>& ops) const;
   int binds_store(const std::vector<const Op*>& ops, size_t at) const;
@@ -76,11 +79,16 @@ class Compiler {
   std::vector<int> current_;  // register -> value
   CompiledTile out_;
 
-  std::vector<int> slot_;          // value -> slot, or kNone
-  std::vector<uint32_t> place_;    // slot -> bytes into scratch
-  std::vector<char> kept_;         // value -> lives across tiles
-  std::vector<size_t> last_use_;   // value -> position in the phase
-  std::vector<int> bound_map_;     // value -> map whose memory it is, or kNone
+  std::vector<int> slot_;         // value -> slot, or kNone
+  std::vector<uint32_t> place_;   // slot -> bytes into scratch
+  std::vector<char> kept_;        // value -> lives across tiles
+  std::vector<size_t> last_use_;  // value -> position in the phase
+  std::vector<int> bound_map_;    // value -> map whose memory it is, or kNone
+  struct Prepared {
+    StepFn fn = nullptr;
+    int operands[3] = {kNone, kNone, kNone};
+    std::vector<int> temps;  // free once the step is emitted
+  } prepared_;
   std::multimap<uint32_t, uint32_t> free_;
   uint32_t top_ = 0;
   bool in_prologue_ = false;
@@ -92,9 +100,9 @@ bool is_truth(Prim op) { return info(op).domain == Domain::truth; }
 
 // Narrow floats of a program that only moves elements travel as integers: no rounding, no NaN lost.
 void Compiler::copy_bytes_only() {
-  const bool moves = std::all_of(program_.code.begin(), program_.code.end(), [&](const TileInst& i) {
-    return i.op == TileOp::load || i.op == TileOp::store;
-  });
+  const bool moves =
+      std::all_of(program_.code.begin(), program_.code.end(),
+                  [&](const TileInst& i) { return i.op == TileOp::load || i.op == TileOp::store; });
   if (!moves) return;
   const auto same = [&](const TileBuffer& b) { return b.dtype == program_.buffers[0].dtype; };
   if (!std::all_of(program_.buffers.begin(), program_.buffers.end(), same)) return;
@@ -145,24 +153,28 @@ int Compiler::converted(int value, TileType type) {
 Status Compiler::check_inst(const TileInst& i) const {
   const auto bad = [](const char* what) { return invalid(std::string("[tile program] ") + what); };
   const auto is_value = [&](int r) {
-    return r >= 0 && r < static_cast<int>(current_.size()) && current_[static_cast<size_t>(r)] != kNone;
+    return r >= 0 && r < static_cast<int>(current_.size()) &&
+           current_[static_cast<size_t>(r)] != kNone;
   };
   if (i.op != TileOp::store && (i.dst < 0 || i.dst >= static_cast<int>(current_.size())))
     return bad("a result register is out of range");
   switch (i.op) {
     case TileOp::load:
     case TileOp::store:
-      if (i.imm_i < 0 || i.imm_i >= static_cast<int64_t>(p_->buffers.size())) return bad("no such buffer");
+      if (i.imm_i < 0 || i.imm_i >= static_cast<int64_t>(p_->buffers.size()))
+        return bad("no such buffer");
       if (p_->buffers[static_cast<size_t>(i.imm_i)].is_output != (i.op == TileOp::store))
         return bad("a buffer is loaded and stored, or the wrong way round");
-      if (i.op == TileOp::store && !is_value(i.a)) return bad("store reads a register that nothing wrote");
+      if (i.op == TileOp::store && !is_value(i.a))
+        return bad("store reads a register that nothing wrote");
       break;
     case TileOp::iota:
       if (i.imm_i < 0 || i.imm_i >= p_->space.rank()) return bad("iota names no dimension");
       break;
     case TileOp::rng:
     case TileOp::rng_bits:
-      if (i.imm_i < 0 || i.imm_i >= static_cast<int64_t>(p_->rng_maps.size())) return bad("no such rng map");
+      if (i.imm_i < 0 || i.imm_i >= static_cast<int64_t>(p_->rng_maps.size()))
+        return bad("no such rng map");
       if (!is_value(i.a) || !is_value(i.b)) return bad("rng reads a register that nothing wrote");
       break;
     case TileOp::compute: {
@@ -176,7 +188,8 @@ Status Compiler::check_inst(const TileInst& i) const {
     case TileOp::round:
     case TileOp::reduce:
       if (!is_value(i.a)) return bad("an instruction reads a register that nothing wrote");
-      if (i.op == TileOp::reduce && p_->kind == TileKind::pointwise) return bad("pointwise programs reduce nothing");
+      if (i.op == TileOp::reduce && p_->kind == TileKind::pointwise)
+        return bad("pointwise programs reduce nothing");
       break;
     case TileOp::constant: break;
   }
@@ -221,7 +234,8 @@ Status Compiler::read_inst(const TileInst& inst) {
       if (!is_iota) {
         op.a = converted(use(inst.a), TileType::i64);
         op.b = converted(use(inst.b), TileType::i64);
-        if (op.extent != Extent::uniform) return unimplemented("[rng] needs one key and offset for all elements");
+        if (op.extent != Extent::uniform)
+          return unimplemented("[rng] needs one key and offset for all elements");
         if (inst.op == TileOp::rng_bits) type = TileType::i64;
       }
       op.extent = extent_of_map(op.map);
@@ -232,7 +246,8 @@ Status Compiler::read_inst(const TileInst& inst) {
       op.a = use(inst.a);
       if (n > 1) op.b = use(inst.b);
       if (n > 2) op.c = use(inst.c);
-      const TileType operand = values_[static_cast<size_t>(inst.prim == Prim::select ? op.b : op.a)].type;
+      const TileType operand =
+          values_[static_cast<size_t>(inst.prim == Prim::select ? op.b : op.a)].type;
       type = is_truth(inst.prim) ? TileType::boolean : operand;
       break;
     }
@@ -260,20 +275,26 @@ Status Compiler::read_inst(const TileInst& inst) {
   }
   op.d = add_value(type, op.extent, op.level);
   code_.push_back(op);
-  current_[static_cast<size_t>(inst.dst)] = inst.op == TileOp::load ? converted(op.d, inst.type) : op.d;
+  current_[static_cast<size_t>(inst.dst)] =
+      inst.op == TileOp::load ? converted(op.d, inst.type) : op.d;
   return ok_status();
 }
 
 Status Compiler::read_program() {
-  if (program_.registers < 0 || program_.registers > 4096) return invalid("[tile program] too many registers");
+  if (program_.registers < 0 || program_.registers > 4096)
+    return invalid("[tile program] too many registers");
   copy_bytes_only();
   const int rank = p_->space.rank();
-  if (p_->kind == TileKind::column && rank != 3) return invalid("[tile program] column space is not of rank 3");
-  if (p_->kind == TileKind::row && rank == 0) return invalid("[tile program] row space has no dimension");
+  if (p_->kind == TileKind::column && rank != 3)
+    return invalid("[tile program] column space is not of rank 3");
+  if (p_->kind == TileKind::row && rank == 0)
+    return invalid("[tile program] row space has no dimension");
   for (const TileBuffer& b : p_->buffers) {
-    if (b.strides.rank() != rank) return invalid("[tile program] a buffer's strides do not fit the space");
+    if (b.strides.rank() != rank)
+      return invalid("[tile program] a buffer's strides do not fit the space");
     if (ops_.load(b.dtype) == nullptr)
-      return unimplemented(std::string("[tile program] elements of ") + moai::name_of(b.dtype) + " are not supported");
+      return unimplemented(std::string("[tile program] elements of ") + moai::name_of(b.dtype) +
+                           " are not supported");
     maps_.push_back({b.offset, b.strides, static_cast<int>(size_of(b.dtype))});
   }
   for (const TileBuffer& b : p_->rng_maps) maps_.push_back({b.offset, b.strides, 0});
@@ -320,8 +341,10 @@ void Compiler::place(int value, bool keep) {
   if (slot_[v] != kNone) return;
   slot_[v] = static_cast<int>(place_.size());
   // What lives across tiles gets memory that no other value had: those run again before it dies.
-  if (keep) place_.push_back(std::exchange(top_, top_ + bytes_of_value(value)));
-  else place_.push_back(bound_map_[v] != kNone ? 0 : take(bytes_of_value(value)));
+  if (keep)
+    place_.push_back(std::exchange(top_, top_ + bytes_of_value(value)));
+  else
+    place_.push_back(bound_map_[v] != kNone ? 0 : take(bytes_of_value(value)));
   kept_[v] = keep;
 }
 
@@ -332,9 +355,19 @@ void Compiler::release_dead(const Op& op, size_t position) {
     if (v == kNone || v == done || v == before) continue;
     before = done, done = v;
     const size_t i = static_cast<size_t>(v);
-    if (kept_[i] || bound_map_[i] != kNone || last_use_[i] != position || slot_[i] == kNone) continue;
+    if (kept_[i] || bound_map_[i] != kNone || last_use_[i] != position || slot_[i] == kNone)
+      continue;
     give(place_[static_cast<size_t>(slot_[i])], bytes_of_value(v));
   }
+}
+
+// Whether an operand's element is as large as the result's, so that element i is read before it is
+// written.
+bool Compiler::has_equal_sizes(const Op& op) const {
+  const int size = bytes_of(values_[static_cast<size_t>(op.d)].type);
+  for (int v : {op.a, op.b, op.c})
+    if (v != kNone && bytes_of(values_[static_cast<size_t>(v)].type) != size) return false;
+  return true;
 }
 
 // Whether a tile of the map is one run of memory.
@@ -357,11 +390,13 @@ bool Compiler::reads_overlap(const Op& op, int output) const {
 // A contiguous load needs no copy if nothing writes over it while it is used.
 bool Compiler::binds_load(const Op& load, const std::vector<const Op*>& ops) const {
   const TileBuffer& b = p_->buffers[static_cast<size_t>(load.map)];
-  if (load.extent != Extent::full || !is_contiguous(load.map) || b.dtype == DType::f16 || b.dtype == DType::bf16 ||
+  if (load.extent != Extent::full || !is_contiguous(load.map) || b.dtype == DType::f16 ||
+      b.dtype == DType::bf16 ||
       static_cast<int>(size_of(b.dtype)) != bytes_of(tile_type_of(b.dtype)))
     return false;
   const size_t last = last_use_[static_cast<size_t>(load.d)];
-  // A store's value may be bound to the output from its definition on, so earlier writes count as well.
+  // A store's value may be bound to the output from its definition on, so earlier writes count as
+  // well.
   for (size_t i = 0; i < ops.size(); i++) {
     if (ops[i]->inst.op != TileOp::store || !may_overlap_(ops[i]->map, load.map)) continue;
     if (i < last) return false;
@@ -381,7 +416,8 @@ int Compiler::binds_store(const std::vector<const Op*>& ops, size_t at) const {
         static_cast<int>(size_of(dtype)) != bytes_of(tile_type_of(dtype)))
       continue;
     bool is_safe = true;
-    for (size_t k = at + 1; k < ops.size() && is_safe; k++) is_safe = !reads_overlap(*ops[k], s.map);
+    for (size_t k = at + 1; k < ops.size() && is_safe; k++)
+      is_safe = !reads_overlap(*ops[k], s.map);
     if (is_safe) return s.map;
   }
   return kNone;
@@ -394,9 +430,7 @@ uint16_t slot16(const std::vector<int>& slots, int value) {
 }
 
 // Binds a slot to a buffer's memory at the tile.
-void bind(const Step& s, Tile& t) {
-  t.slots[s.d] = t.buffers[s.map] + t.at[s.map] * s.i;
-}
+void bind(const Step& s, Tile& t) { t.slots[s.d] = t.buffers[s.map] + t.at[s.map] * s.i; }
 
 // The value with one element for each of `extent`.
 int Compiler::widened(int value, Extent extent, std::vector<Step>& steps) {
@@ -414,46 +448,59 @@ int Compiler::widened(int value, Extent extent, std::vector<Step>& steps) {
   return d;
 }
 
-Status Compiler::emit_compute(const Op& op, std::vector<Step>& steps) {
-  int operand[3] = {op.a, op.b, op.c};
-  std::vector<int> temps;
+// Operands as the body takes them: one element where the body can, else widened. Before the result
+// gets its memory, which may be that of an operand.
+Status Compiler::prepare_compute(const Op& op, std::vector<Step>& steps) {
+  const int operands[3] = {op.a, op.b, op.c};
+  prepared_ = {};
   unsigned mask = 0;
   for (unsigned i = 0; i < 3; i++) {
-    if (operand[i] == kNone) continue;
-    const Extent e = values_[static_cast<size_t>(operand[i])].extent;
-    if (e == op.extent) continue;
-    if (e == Extent::row && out_.grid.tile_rows > 1) {
-      operand[i] = widened(operand[i], op.extent, steps);
-      temps.push_back(operand[i]);
-    } else {
-      mask |= 1u << i;
+    int v = operands[i];
+    if (v != kNone) {
+      const Extent e = values_[static_cast<size_t>(v)].extent;
+      if (e == Extent::row && op.extent == Extent::full && out_.grid.tile_rows > 1) {
+        v = widened(v, op.extent, steps);
+        prepared_.temps.push_back(v);
+      } else if (e != op.extent) {
+        mask |= 1u << i;
+      }
     }
+    prepared_.operands[i] = v;
   }
-  const TileType type = values_[static_cast<size_t>(op.inst.prim == Prim::select ? op.b : op.a)].type;
+  const TileType type =
+      values_[static_cast<size_t>(op.inst.prim == Prim::select ? op.b : op.a)].type;
   // The body that takes the most one-element operands as they are.
   unsigned best = 0;
   for (unsigned m = mask; m != 0; m = (m - 1) & mask)
-    if (std::popcount(m) > std::popcount(best) && ops_.compute(op.inst.prim, type, m) != nullptr) best = m;
+    if (std::popcount(m) > std::popcount(best) && ops_.compute(op.inst.prim, type, m) != nullptr)
+      best = m;
   for (unsigned i = 0; i < 3; i++) {
     if (!((mask & ~best) >> i & 1)) continue;
-    operand[i] = widened(operand[i], op.extent, steps);
-    temps.push_back(operand[i]);
+    prepared_.operands[i] = widened(prepared_.operands[i], op.extent, steps);
+    prepared_.temps.push_back(prepared_.operands[i]);
   }
-  Step s;
-  s.fn = ops_.compute(op.inst.prim, type, best);
-  if (s.fn == nullptr)
-    return unimplemented("[" + std::string(info(op.inst.prim).name) + "] has no kernel for this element type");
-  s.d = slot16(slot_, op.d);
-  s.a = slot16(slot_, operand[0]), s.b = slot16(slot_, operand[1]), s.c = slot16(slot_, operand[2]);
-  s.extent = op.extent;
-  steps.push_back(s);
-  for (int t : temps)
-    if (!in_prologue_) give(place_[static_cast<size_t>(slot_[static_cast<size_t>(t)])], bytes_of_value(t));
+  prepared_.fn = ops_.compute(op.inst.prim, type, best);
+  if (prepared_.fn == nullptr)
+    return unimplemented("[" + std::string(info(op.inst.prim).name) +
+                         "] has no kernel for this element type");
   return ok_status();
 }
 
+void Compiler::emit_compute(const Op& op, std::vector<Step>& steps) {
+  Step s;
+  s.fn = prepared_.fn;
+  s.d = slot16(slot_, op.d);
+  s.a = slot16(slot_, prepared_.operands[0]), s.b = slot16(slot_, prepared_.operands[1]);
+  s.c = slot16(slot_, prepared_.operands[2]);
+  s.extent = op.extent;
+  steps.push_back(s);
+  if (in_prologue_) return;
+  for (int t : prepared_.temps)
+    give(place_[static_cast<size_t>(slot_[static_cast<size_t>(t)])], bytes_of_value(t));
+}
+
 Status Compiler::emit(const Op& op, std::vector<Step>& steps) {
-  if (op.inst.op == TileOp::compute) return emit_compute(op, steps);
+  if (op.inst.op == TileOp::compute) return emit_compute(op, steps), ok_status();
   Step s;
   s.extent = op.extent;
   s.d = slot16(slot_, op.d), s.a = slot16(slot_, op.a), s.b = slot16(slot_, op.b);
@@ -462,18 +509,21 @@ Status Compiler::emit(const Op& op, std::vector<Step>& steps) {
     case TileOp::load:
       s.fn = ops_.load(p_->buffers[static_cast<size_t>(op.map)].dtype);
       if (bound_map_[static_cast<size_t>(op.d)] == op.map)
-        s.fn = bind, s.i = static_cast<int64_t>(size_of(p_->buffers[static_cast<size_t>(op.map)].dtype));
+        s.fn = bind,
+        s.i = static_cast<int64_t>(size_of(p_->buffers[static_cast<size_t>(op.map)].dtype));
       break;
     case TileOp::store: {
       if (bound_map_[static_cast<size_t>(op.a)] == op.map) return ok_status();
       const int a = widened(op.a, op.extent, steps);
       s.a = slot16(slot_, a);
       s.fn = ops_.store(p_->buffers[static_cast<size_t>(op.map)].dtype);
-      if (a != op.a) give(place_[static_cast<size_t>(slot_[static_cast<size_t>(a)])], bytes_of_value(a));
+      if (a != op.a)
+        give(place_[static_cast<size_t>(slot_[static_cast<size_t>(a)])], bytes_of_value(a));
       break;
     }
     case TileOp::convert:
-      s.fn = ops_.convert(values_[static_cast<size_t>(op.a)].type, values_[static_cast<size_t>(op.d)].type);
+      s.fn = ops_.convert(values_[static_cast<size_t>(op.a)].type,
+                          values_[static_cast<size_t>(op.d)].type);
       break;
     case TileOp::round: s.fn = ops_.round(op.inst.dtype); break;
     case TileOp::iota: s.fn = ops_.iota(op.inst.type); break;
@@ -486,18 +536,21 @@ Status Compiler::emit(const Op& op, std::vector<Step>& steps) {
       const int a = widened(op.a, Extent::full, steps);
       const TileType type = values_[static_cast<size_t>(a)].type;
       s.a = slot16(slot_, a);
-      s.fn = (out_.kind == TileKind::row ? ops_.reduce_row : ops_.reduce_column)(op.inst.kind, type);
+      s.fn =
+          (out_.kind == TileKind::row ? ops_.reduce_row : ops_.reduce_column)(op.inst.kind, type);
       // Lanes of a long row, or a block's partial sums: memory of its own across tiles.
       s.c = static_cast<uint16_t>(place_.size());
       place_.push_back(top_);
       top_ += std::max<uint32_t>(bytes_of_value(a), 64 * 8 + 64);
-      if (a != op.a) give(place_[static_cast<size_t>(slot_[static_cast<size_t>(a)])], bytes_of_value(a));
+      if (a != op.a)
+        give(place_[static_cast<size_t>(slot_[static_cast<size_t>(a)])], bytes_of_value(a));
       break;
     }
     case TileOp::constant:
     case TileOp::compute: break;
   }
-  if (s.fn == nullptr) return unimplemented("[tile program] an instruction has no kernel for its element type");
+  if (s.fn == nullptr)
+    return unimplemented("[tile program] an instruction has no kernel for its element type");
   steps.push_back(s);
   return ok_status();
 }
@@ -521,10 +574,14 @@ uint64_t constant_bits(const TileInst& i) {
 bool Compiler::fuse_mul_add(const std::vector<const Op*>& ops, size_t i, std::vector<Step>& steps) {
   if (i + 1 >= ops.size()) return false;
   const Op &mul = *ops[i], &add = *ops[i + 1];
-  const auto is = [](const Op& op, Prim p) { return op.inst.op == TileOp::compute && op.inst.prim == p; };
-  if (!is(mul, Prim::mul) || !is(add, Prim::add) || values_[static_cast<size_t>(mul.d)].type != TileType::f32)
+  const auto is = [](const Op& op, Prim p) {
+    return op.inst.op == TileOp::compute && op.inst.prim == p;
+  };
+  if (!is(mul, Prim::mul) || !is(add, Prim::add) ||
+      values_[static_cast<size_t>(mul.d)].type != TileType::f32)
     return false;
-  if (last_use_[static_cast<size_t>(mul.d)] != i + 1 || kept_[static_cast<size_t>(mul.d)]) return false;
+  if (last_use_[static_cast<size_t>(mul.d)] != i + 1 || kept_[static_cast<size_t>(mul.d)])
+    return false;
   if ((add.a == mul.d) == (add.b == mul.d)) return false;
   if (mul.extent != Extent::full || add.extent != Extent::full) return false;
   int a = mul.a, b = mul.b, c = add.a == mul.d ? add.b : add.a;
@@ -549,8 +606,10 @@ bool Compiler::fuse_mul_add(const std::vector<const Op*>& ops, size_t i, std::ve
     release_dead(mul, i), release_dead(add, i + 1);
     place(add.d, false);
   }
-  s.fn = ops_.mul_add((extent(b) != Extent::full ? 2u : 0u) | (extent(c) != Extent::full ? 4u : 0u));
-  s.d = slot16(slot_, add.d), s.a = slot16(slot_, a), s.b = slot16(slot_, b), s.c = slot16(slot_, c);
+  s.fn =
+      ops_.mul_add((extent(b) != Extent::full ? 2u : 0u) | (extent(c) != Extent::full ? 4u : 0u));
+  s.d = slot16(slot_, add.d), s.a = slot16(slot_, a), s.b = slot16(slot_, b),
+  s.c = slot16(slot_, c);
   s.extent = Extent::full;
   steps.push_back(s);
   if (output != kNone) release_dead(mul, i), release_dead(add, i + 1);
@@ -572,6 +631,7 @@ Status Compiler::emit_phase(const std::vector<const Op*>& ops, TilePhase& phase)
     const bool is_elementwise = op.inst.op == TileOp::compute || op.inst.op == TileOp::convert ||
                                 op.inst.op == TileOp::round;
     bool released = false;
+    if (op.inst.op == TileOp::compute) MOAI_RETURN_IF_ERROR(prepare_compute(op, phase.steps));
     if (op.d != kNone && slot_[static_cast<size_t>(op.d)] == kNone) {
       const size_t d = static_cast<size_t>(op.d);
       if (op.inst.op == TileOp::load && binds_load(op, ops)) {
@@ -583,19 +643,20 @@ Status Compiler::emit_phase(const std::vector<const Op*>& ops, TilePhase& phase)
         to.fn = bind, to.d = slot16(slot_, op.d), to.map = static_cast<uint16_t>(output);
         to.i = bytes_of(values_[d].type);
         phase.steps.push_back(to);
-      } else if (is_elementwise) {
-        release_dead(op, i), released = true;
+      } else if (is_elementwise && has_equal_sizes(op)) {
+        release_dead(op, i), released = true;  // the result may take an operand's memory
       }
       place(op.d, op.inst.op == TileOp::reduce);
     }
     MOAI_RETURN_IF_ERROR(emit(op, phase.steps));
     if (!released) release_dead(op, i);
-    if (op.d != kNone && last_use_[static_cast<size_t>(op.d)] == i && !kept_[static_cast<size_t>(op.d)] &&
-        bound_map_[static_cast<size_t>(op.d)] == kNone)
+    if (op.d != kNone && last_use_[static_cast<size_t>(op.d)] == i &&
+        !kept_[static_cast<size_t>(op.d)] && bound_map_[static_cast<size_t>(op.d)] == kNone)
       give(place_[static_cast<size_t>(slot_[static_cast<size_t>(op.d)])], bytes_of_value(op.d));
   }
   phase.once = std::none_of(ops.begin(), ops.end(), [&](const Op* op) {
-    return op->extent == Extent::full && !(out_.kind == TileKind::column && op->level > 0 && op->inst.op != TileOp::reduce);
+    return op->extent == Extent::full &&
+           !(out_.kind == TileKind::column && op->level > 0 && op->inst.op != TileOp::reduce);
   });
   return ok_status();
 }
@@ -626,18 +687,23 @@ StatusOr<CompiledTile> Compiler::run() {
   bound_map_.assign(values_.size(), kNone);
   last_use_.assign(values_.size(), 0);
 
-  // What is the same for all elements is computed once a chunk; constants are written once a thread.
+  // What is the same for all elements is computed once a chunk; constants are written once a
+  // thread.
   in_prologue_ = true;
   std::vector<char> in_prologue(code_.size(), 0);
   for (size_t i = 0; i < code_.size(); i++) {
     const Op& op = code_[i];
-    if (op.d == kNone || op.extent != Extent::uniform || op.level > 0 || op.inst.op == TileOp::reduce) continue;
+    if (op.d == kNone || op.extent != Extent::uniform || op.level > 0 ||
+        op.inst.op == TileOp::reduce)
+      continue;
     place(op.d, true);
     in_prologue[i] = 1;
     if (op.inst.op == TileOp::constant) {
-      out_.constants.emplace_back(place_[static_cast<size_t>(slot_[static_cast<size_t>(op.d)])], constant_bits(op.inst));
+      out_.constants.emplace_back(place_[static_cast<size_t>(slot_[static_cast<size_t>(op.d)])],
+                                  constant_bits(op.inst));
       continue;
     }
+    if (op.inst.op == TileOp::compute) MOAI_RETURN_IF_ERROR(prepare_compute(op, out_.prologue));
     MOAI_RETURN_IF_ERROR(emit(op, out_.prologue));
   }
   in_prologue_ = false;

@@ -30,9 +30,8 @@ void merge_dims(Space& s, size_t end) {
     d++;
   }
   for (size_t d = 0; d + 1 < end;) {
-    const bool fits = std::all_of(s.strides.begin(), s.strides.end(), [&](const auto& m) {
-      return m[d] == m[d + 1] * s.sizes[d + 1];
-    });
+    const bool fits = std::all_of(s.strides.begin(), s.strides.end(),
+                                  [&](const auto& m) { return m[d] == m[d + 1] * s.sizes[d + 1]; });
     if (!fits) {
       d++;
       continue;
@@ -66,12 +65,14 @@ void choose_tile(TileKind kind, const Space& s, TileGrid& g) {
   }
   g.tile_rows = 1;
   if (g.tile_len <= kShortRow && (kind != TileKind::row || short_row))
-    g.tile_rows = std::clamp<int64_t>(kTile / std::max<int64_t>(g.tile_len, 1), 1, std::max<int64_t>(g.rows, 1));
+    g.tile_rows = std::clamp<int64_t>(kTile / std::max<int64_t>(g.tile_len, 1), 1,
+                                      std::max<int64_t>(g.rows, 1));
 }
 
 }  // namespace
 
-void choose_grid(TileKind kind, const Shape& space, const std::vector<AffineMap>& maps, CompiledTile& out) {
+void choose_grid(TileKind kind, const Shape& space, const std::vector<AffineMap>& maps,
+                 CompiledTile& out) {
   Space s;
   s.sizes.assign(space.begin(), space.end());
   if (s.sizes.empty()) s.sizes.push_back(1);
@@ -98,11 +99,13 @@ void choose_grid(TileKind kind, const Shape& space, const std::vector<AffineMap>
   g.loops = is_column ? row_blocks : long_row ? col_parts : 1;
   g.items = 1;
   for (int64_t c : g.counts) g.items *= c;
-  const int64_t item_size = std::max<int64_t>(
-      1, is_column ? g.rows * g.tile_len : long_row ? g.len : g.tile_rows * g.tile_len);
+  const int64_t item_size = std::max<int64_t>(1, is_column  ? g.rows * g.tile_len
+                                                 : long_row ? g.len
+                                                            : g.tile_rows * g.tile_len);
   g.items_per_chunk = std::max<int64_t>(1, kChunk / item_size);
   const bool is_empty = kind == TileKind::pointwise && g.rows * g.len == 0;
-  if (is_empty || (kind != TileKind::pointwise && !is_column && g.rows == 0) || (is_column && g.len == 0))
+  if (is_empty || (kind != TileKind::pointwise && !is_column && g.rows == 0) ||
+      (is_column && g.len == 0))
     g.items = 0;
   g.chunks = (g.items + g.items_per_chunk - 1) / g.items_per_chunk;
 

@@ -17,6 +17,7 @@ struct AffineMap {
 inline constexpr int64_t kWholeRowMax = 16384;
 
 // Fills grid, maps and strides of `out`.
-void choose_grid(TileKind kind, const Shape& space, const std::vector<AffineMap>& maps, CompiledTile& out);
+void choose_grid(TileKind kind, const Shape& space, const std::vector<AffineMap>& maps,
+                 CompiledTile& out);
 
 }  // namespace moai::cpu

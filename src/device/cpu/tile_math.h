@@ -1,8 +1,8 @@
-// The functions that the expressions of ops.def call, for every tile type. Branch-free f32 code that the
-// compiler turns into vectors inside a tile loop; f64 and rare functions call libm.
+// The functions that the expressions of ops.def call, for every tile type. Branch-free f32 code
+// that the compiler turns into vectors inside a tile loop; f64 and rare functions call libm.
 //
-// Compiled once per instruction set, so everything here is static and includes no templates of the library.
-// Coefficients are our own fits (fit_math.py).
+// Compiled once per instruction set, so everything here is static and includes no templates of the
+// library. Coefficients are our own fits (fit_math.py).
 #pragma once
 #include <math.h>
 #include <stdint.h>
@@ -12,7 +12,8 @@
 
 namespace {
 
-// a * b + c, in one rounding where the tier has the instruction: emulating it would cost 20 ns an element.
+// a * b + c, in one rounding where the tier has the instruction: emulating it would cost 20 ns an
+// element.
 MOAI_INLINE float mad(float a, float b, float c) {
 #ifdef __FMA__
   return __builtin_fmaf(a, b, c);
@@ -46,7 +47,8 @@ MOAI_INLINE float small_rint(float x) {
 }
 
 constexpr float kLog2E = 1.44269504f;
-// ln 2 in two parts; the first has 9 zero bits at its end, so its product with an exponent is exact.
+// ln 2 in two parts; the first has 9 zero bits at its end, so its product with an exponent is
+// exact.
 constexpr float kLn2Hi = 0.693359375f, kLn2Lo = -2.12194440e-4f;
 
 // exp(r) - 1 for |r| <= ln(2)/2.
@@ -59,7 +61,8 @@ MOAI_INLINE float exp_tail(float r) {
   return mad(q, r * r, r);
 }
 
-// Results below the smallest normal number are 0: subnormal weights make later products 20 times slower.
+// Results below the smallest normal number are 0: subnormal weights make later products 20 times
+// slower.
 MOAI_INLINE float exp_(float y) {
   float x = y < -87.3365f ? -87.3365f : y;
   x = x > 89.0f ? 89.0f : x;
@@ -206,7 +209,8 @@ MOAI_INLINE float lgamma_(float x) {
   return lgammaf_r(x, &sign);
 }
 
-// Winitzki's closed form as a start, then three steps of Newton on erf (on erfc near 1, where erf is flat).
+// Winitzki's closed form as a start, then three steps of Newton on erf (on erfc near 1, where erf
+// is flat).
 static inline double erfinv_(double y) {
   if (!(y > -1.0 && y < 1.0)) {
     if (y == 1.0 || y == -1.0) return y * __builtin_inf();
@@ -260,7 +264,8 @@ template <class T>
 MOAI_INLINE T remainder_(T a, T b) {
   return b == 0 || b == -1 ? T(0) : a % b;
 }
-// Squares and multiplies; wraps. A negative exponent gives 1 / a toward zero: 0 unless a is 1 or -1.
+// Squares and multiplies; wraps. A negative exponent gives 1 / a toward zero: 0 unless a is 1 or
+// -1.
 template <class T>
 MOAI_INLINE T power(T a, T b) {
   if (b < 0) return a == 1 ? T(1) : a == -1 ? (b % 2 != 0 ? T(-1) : T(1)) : T(0);
@@ -283,7 +288,9 @@ MOAI_INLINE T shift_right(T a, T b) {
 }
 
 // Half and bfloat16 as bits, rounded to nearest even.
-MOAI_INLINE float from_bf16(uint16_t h) { return as_float(static_cast<int32_t>(static_cast<uint32_t>(h) << 16)); }
+MOAI_INLINE float from_bf16(uint16_t h) {
+  return as_float(static_cast<int32_t>(static_cast<uint32_t>(h) << 16));
+}
 MOAI_INLINE uint16_t to_bf16(float f) {
   uint32_t u = static_cast<uint32_t>(as_int(f));
   uint32_t rounded = (u + 0x7FFFu + ((u >> 16) & 1)) >> 16;
@@ -301,8 +308,10 @@ MOAI_INLINE float from_f16(uint16_t h) {
 MOAI_INLINE uint16_t to_f16(float f) {
   uint32_t u = static_cast<uint32_t>(as_int(f)), sign = (u >> 16) & 0x8000u, t = u & 0x7FFFFFFFu;
   uint32_t normal = (t - (112u << 23) + 0xFFFu + ((t >> 13) & 1)) >> 13;
-  // Adding 0.5 leaves a value's multiples of 2^-24 in the last bits, rounded to even by the addition.
-  uint32_t small = static_cast<uint32_t>(as_int(as_float(static_cast<int32_t>(t)) + 0.5f)) - 0x3F000000u;
+  // Adding 0.5 leaves a value's multiples of 2^-24 in the last bits, rounded to even by the
+  // addition.
+  uint32_t small =
+      static_cast<uint32_t>(as_int(as_float(static_cast<int32_t>(t)) + 0.5f)) - 0x3F000000u;
   uint32_t h = t < (113u << 23) ? small : normal;
   h = t >= 0x477FF000u ? 0x7C00u : h;
   h = t > 0x7F800000u ? 0x7E00u : h;

@@ -216,10 +216,14 @@ StepFn find_round(DType dtype) {
 }
 
 StepFn find_splat(TileType type) {
-  return bytes_of(type) == 1 ? splat<uint8_t> : bytes_of(type) == 4 ? splat<int32_t> : splat<int64_t>;
+  return bytes_of(type) == 1   ? splat<uint8_t>
+         : bytes_of(type) == 4 ? splat<int32_t>
+                               : splat<int64_t>;
 }
 StepFn find_expand(TileType type) {
-  return bytes_of(type) == 1 ? expand<uint8_t> : bytes_of(type) == 4 ? expand<int32_t> : expand<int64_t>;
+  return bytes_of(type) == 1   ? expand<uint8_t>
+         : bytes_of(type) == 4 ? expand<int32_t>
+                               : expand<int64_t>;
 }
 StepFn find_iota(TileType type) {
   switch (type) {

@@ -1,5 +1,5 @@
-// Bodies of the pointwise primitives for one tile type: a loop around each expression of ops.def. Included by
-// one file per group of types.
+// Bodies of the pointwise primitives for one tile type: a loop around each expression of ops.def.
+// Included by one file per group of types.
 #pragma once
 #include "src/device/cpu/tile_math.h"
 #include "src/device/cpu/tile_step.h"
@@ -14,14 +14,14 @@ using moai::cpu::Tile;
 
 // Expr_add::apply(a, b, c): one element, with the operands that ops.def names.
 #define C(x) static_cast<T>(x)
-#define MOAI_POINTWISE(name, arity, domain_, rule, expression)                              \
-  struct Expr_##name {                                                                      \
-    static constexpr int kArity = arity;                                                    \
-    static constexpr Domain kDomain = Domain::domain_;                                      \
-    template <class A, class T>                                                             \
+#define MOAI_POINTWISE(name, arity, domain_, rule, expression)                                 \
+  struct Expr_##name {                                                                         \
+    static constexpr int kArity = arity;                                                       \
+    static constexpr Domain kDomain = Domain::domain_;                                         \
+    template <class A, class T>                                                                \
     MOAI_INLINE auto apply([[maybe_unused]] A a, [[maybe_unused]] T b, [[maybe_unused]] T c) { \
-      return expression;                                                                    \
-    }                                                                                       \
+      return expression;                                                                       \
+    }                                                                                          \
   };
 #include "moai/ops.def"
 #undef C
@@ -114,7 +114,8 @@ StepFn find_pointwise(Prim op, unsigned mask) {
   switch (op) {
 #define MOAI_POINTWISE(name, arity, domain, rule, expression) \
   case Prim::name: return find_body<Expr_##name, T>(mask);
-#define MOAI_PRIMITIVE(name, operands, results, rule) case Prim::name: break;
+#define MOAI_PRIMITIVE(name, operands, results, rule) \
+  case Prim::name: break;
 #include "moai/ops.def"
   }
   return nullptr;

@@ -1,5 +1,5 @@
-// Reductions of rows and columns, for one instruction set. The order of a sum depends on the shape alone: see
-// moai/tile_program.h.
+// Reductions of rows and columns, for one instruction set. The order of a sum depends on the shape
+// alone: see moai/tile_program.h.
 #include "src/device/cpu/tile_math.h"
 #include "src/device/cpu/tile_step.h"
 #include "src/device/cpu/tile_tier.h"
@@ -31,37 +31,49 @@ struct Sum {
   template <class T>
   static constexpr T first = T(0);
   template <class T>
-  MOAI_INLINE T apply(T a, T b) { return static_cast<T>(a + b); }
+  MOAI_INLINE T apply(T a, T b) {
+    return static_cast<T>(a + b);
+  }
 };
 struct Prod {
   template <class T>
   static constexpr T first = T(1);
   template <class T>
-  MOAI_INLINE T apply(T a, T b) { return static_cast<T>(a * b); }
+  MOAI_INLINE T apply(T a, T b) {
+    return static_cast<T>(a * b);
+  }
 };
 struct Max {
   template <class T>
   static constexpr T first = Limits<T>::lowest;
   template <class T>
-  MOAI_INLINE T apply(T a, T b) { return maximum(a, b); }
+  MOAI_INLINE T apply(T a, T b) {
+    return maximum(a, b);
+  }
 };
 struct Min {
   template <class T>
   static constexpr T first = Limits<T>::highest;
   template <class T>
-  MOAI_INLINE T apply(T a, T b) { return minimum(a, b); }
+  MOAI_INLINE T apply(T a, T b) {
+    return minimum(a, b);
+  }
 };
 struct Any {
   template <class T>
   static constexpr T first = T(0);
   template <class T>
-  MOAI_INLINE T apply(T a, T b) { return static_cast<T>(a | b); }
+  MOAI_INLINE T apply(T a, T b) {
+    return static_cast<T>(a | b);
+  }
 };
 struct All {
   template <class T>
   static constexpr T first = T(1);
   template <class T>
-  MOAI_INLINE T apply(T a, T b) { return static_cast<T>(a & b); }
+  MOAI_INLINE T apply(T a, T b) {
+    return static_cast<T>(a & b);
+  }
 };
 
 template <class K, class T>
@@ -78,6 +90,19 @@ MOAI_INLINE T fold_lanes(T* lanes) {
   return lanes[0];
 }
 
+// A row of at most 64: lanes that got nothing hold the identity and need not be folded.
+template <class K, class T>
+MOAI_INLINE T fold_short(const T* a, int64_t len) {
+  T lanes[kLanes / 2 + 1] = {};
+  int h = kLanes / 2;
+  while (h >= len && h > 1) h /= 2;
+  for (int q = 0; q < h; q++) lanes[q] = q < len ? a[q] : K::template first<T>;
+  for (int64_t q = h; q < len; q++) lanes[q - h] = K::template apply<T>(lanes[q - h], a[q]);
+  for (h /= 2; h >= 1; h /= 2)
+    for (int q = 0; q < h; q++) lanes[q] = K::template apply<T>(lanes[q], lanes[q + h]);
+  return lanes[0];
+}
+
 // d: one value a row. c: lanes kept while a long row goes by in parts.
 template <class K, class T>
 void reduce_row(const Step& s, Tile& t) {
@@ -85,6 +110,10 @@ void reduce_row(const Step& s, Tile& t) {
   T* d = reinterpret_cast<T*>(t.slots[s.d]);
   const bool is_part = t.len != t.reduced_size;
   T* kept = reinterpret_cast<T*>(t.slots[s.c]);
+  if (!is_part && t.len <= kLanes) {
+    for (int64_t r = 0; r < t.rows; r++) d[r] = fold_short<K, T>(a + r * t.len, t.len);
+    return;
+  }
   for (int64_t r = 0; r < t.rows; r++, a += t.len) {
     alignas(64) T lanes[kLanes];
     for (int q = 0; q < kLanes; q++)
@@ -125,8 +154,10 @@ void reduce_column(const Step& s, Tile& t) {
 
 template <class K, bool kColumn, class T>
 constexpr StepFn body() {
-  if constexpr (kColumn) return reduce_column<K, T>;
-  else return reduce_row<K, T>;
+  if constexpr (kColumn)
+    return reduce_column<K, T>;
+  else
+    return reduce_row<K, T>;
 }
 template <class K, bool kColumn>
 StepFn of_number(TileType type) {

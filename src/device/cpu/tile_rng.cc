@@ -1,4 +1,5 @@
-// Random numbers of a tile, for one instruction set: the words of moai/philox.h, sixteen counters at a time.
+// Random numbers of a tile, for one instruction set: the words of moai/philox.h, sixteen counters
+// at a time.
 #include "src/device/cpu/tile_math.h"
 #include "src/device/cpu/tile_step.h"
 #include "src/device/cpu/tile_tier.h"
@@ -51,7 +52,8 @@ void fill_run(uint64_t seed, uint64_t block0, uint64_t index, int bits, T* d, in
 template <class T>
 void rng(const Step& s, Tile& t) {
   const uint64_t seed = static_cast<uint64_t>(*reinterpret_cast<const int64_t*>(t.slots[s.a]));
-  const uint64_t block0 = static_cast<uint64_t>(*reinterpret_cast<const int64_t*>(t.slots[s.b])) / 4;
+  const uint64_t block0 =
+      static_cast<uint64_t>(*reinterpret_cast<const int64_t*>(t.slots[s.b])) / 4;
   const int bits = static_cast<int>(s.i);
   const TileStride k = t.strides[s.map];
   int64_t rows = s.extent == Extent::full ? t.rows : 1, row = k.row;

@@ -14,7 +14,9 @@ constexpr size_t kSlotsMax = 1024;
 
 class TileKernel : public Kernel {
  public:
-  explicit TileKernel(CompiledTile code) : code_(std::move(code)) { thread_scratch_ = code_.scratch_bytes; }
+  explicit TileKernel(CompiledTile code) : code_(std::move(code)) {
+    thread_scratch_ = code_.scratch_bytes;
+  }
 
   Status run(std::span<char* const> buffers, RunContext& context) override {
     context.pool.run(code_.grid.chunks, [&](int64_t chunk, int thread) {
@@ -28,7 +30,8 @@ class TileKernel : public Kernel {
     char* slots[kSlotsMax];
     int64_t at[kMapsMax];
     for (size_t i = 0; i < code_.slot_at.size(); i++) slots[i] = scratch + code_.slot_at[i];
-    for (const auto& [where, value] : code_.constants) std::memcpy(scratch + where, &value, sizeof value);
+    for (const auto& [where, value] : code_.constants)
+      std::memcpy(scratch + where, &value, sizeof value);
     Tile t;
     t.slots = slots, t.buffers = buffers, t.strides = code_.strides.data(), t.at = at;
     for (size_t m = 0; m < code_.maps.size(); m++) at[m] = code_.maps[m].offset;
@@ -61,7 +64,8 @@ class TileKernel : public Kernel {
     }
     for (const TilePhase& phase : code_.phases) {
       for (int64_t loop = 0; loop < (phase.once ? 1 : g.loops); loop++) {
-        for (size_t m = 0; m < code_.maps.size(); m++) at[m] = first[m] + loop * code_.maps[m].loop_step;
+        for (size_t m = 0; m < code_.maps.size(); m++)
+          at[m] = first[m] + loop * code_.maps[m].loop_step;
         place_loop(phase, loop, t);
         for (const Step& s : phase.steps) s.fn(s, t);
       }

@@ -1,5 +1,5 @@
-// One instruction of a compiled tile program and what it runs on. Shared by the compiler (built once) and the
-// bodies (built once per instruction set), so it holds plain data only.
+// One instruction of a compiled tile program and what it runs on. Shared by the compiler (built
+// once) and the bodies (built once per instruction set), so it holds plain data only.
 #pragma once
 #include <cstdint>
 
@@ -33,13 +33,14 @@ struct TileStride {
 
 // What a thread works on: `rows` rows of `len` elements, or a part of one row.
 struct Tile {
-  char** slots = nullptr;                 // value of each slot
-  char* const* buffers = nullptr;         // by map, for maps that are buffers
-  const TileStride* strides = nullptr;    // by map
-  const int64_t* at = nullptr;            // by map: element index of the tile's first element
+  char** slots = nullptr;               // value of each slot
+  char* const* buffers = nullptr;       // by map, for maps that are buffers
+  const TileStride* strides = nullptr;  // by map
+  const int64_t* at = nullptr;          // by map: element index of the tile's first element
   int64_t rows = 1, len = 0;
-  int64_t count[3] = {1, 1, 0};           // by Extent
-  // Where the tile stands in what it reduces. row: elements of the row before it; column: rows before it.
+  int64_t count[3] = {1, 1, 0};  // by Extent
+  // Where the tile stands in what it reduces. row: elements of the row before it; column: rows
+  // before it.
   int64_t reduced_at = 0, reduced_size = 0;
 };
 
@@ -47,17 +48,17 @@ struct Tile {
 struct TileOps {
   // scalar_mask: bit i says that operand i has one element.
   StepFn (*compute)(Prim op, TileType operand, unsigned scalar_mask);
-  StepFn (*load)(DType dtype);                      // into tile_type_of(dtype)
-  StepFn (*store)(DType dtype);                     // from tile_type_of(dtype)
+  StepFn (*load)(DType dtype);   // into tile_type_of(dtype)
+  StepFn (*store)(DType dtype);  // from tile_type_of(dtype)
   StepFn (*convert)(TileType from, TileType to);
   StepFn (*round)(DType dtype);
-  StepFn (*splat)(TileType type);                   // one element -> all
-  StepFn (*expand)(TileType type);                  // one element a row -> all
+  StepFn (*splat)(TileType type);   // one element -> all
+  StepFn (*expand)(TileType type);  // one element a row -> all
   StepFn (*iota)(TileType type);
-  StepFn (*rng)(TileType type);                     // f32, f64: uniform; i64: bits
+  StepFn (*rng)(TileType type);  // f32, f64: uniform; i64: bits
   StepFn (*reduce_row)(ReduceKind kind, TileType type);
   StepFn (*reduce_column)(ReduceKind kind, TileType type);
-  StepFn (*mul_add)(unsigned scalar_mask);          // f32: a * b, rounded, + c
+  StepFn (*mul_add)(unsigned scalar_mask);  // f32: a * b, rounded, + c
 };
 
 // Sizes of a slot's element.

@@ -48,8 +48,8 @@ StepFn find_mul_add(unsigned scalar_mask) {
 #define MOAI_TIER_FUNCTION(tier) MOAI_TIER_FUNCTION_(tier)
 const TileOps& MOAI_TIER_FUNCTION(MOAI_TIER)() {
   using namespace MOAI_TIER;
-  static constexpr TileOps kOps = {find_compute, find_load,   find_store,      find_convert,
-                                   find_round,   find_splat,  find_expand,     find_iota,
+  static constexpr TileOps kOps = {find_compute, find_load,       find_store,         find_convert,
+                                   find_round,   find_splat,      find_expand,        find_iota,
                                    find_rng,     find_reduce_row, find_reduce_column, find_mul_add};
   return kOps;
 }

@@ -1,5 +1,5 @@
-// Softmax over the columns of a block of attention scores, for one instruction set. A lane is a query, so
-// nothing is added across lanes.
+// Softmax over the columns of a block of attention scores, for one instruction set. A lane is a
+// query, so nothing is added across lanes.
 #include "src/device/cpu/gemm_micro.h"
 #include "src/device/cpu/tile_math.h"
 #include "src/device/cpu/vector_tier.h"
@@ -58,7 +58,8 @@ void score_grad(const T* p, T* dp, int64_t n, const T* d, T scale) {
 }
 
 template <class T>
-constexpr AttentionOps<T> kOps = {column_max<T>, exp_columns<T>, scale_add<T>, multiply<T>, score_grad<T>};
+constexpr AttentionOps<T> kOps = {column_max<T>, exp_columns<T>, scale_add<T>, multiply<T>,
+                                  score_grad<T>};
 
 }  // namespace
 

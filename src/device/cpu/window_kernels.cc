@@ -20,7 +20,8 @@ struct WindowGeometry {
       if (d < skip) continue;
       const int s = d - skip;
       in[d] = x[x.rank() - rank + s], out[d] = y[y.rank() - rank + s];
-      window[d] = a.window[s], stride[d] = a.stride[s], dilation[d] = a.dilation[s], pad[d] = a.pad_lo[s];
+      window[d] = a.window[s], stride[d] = a.stride[s], dilation[d] = a.dilation[s],
+      pad[d] = a.pad_lo[s];
     }
   }
   int64_t in_size() const { return in[0] * in[1] * in[2]; }
@@ -63,13 +64,17 @@ int64_t largest_of(DType t) {
 }
 template <class V>
 V lowest(DType t) {
-  if constexpr (std::is_floating_point_v<V>) return -std::numeric_limits<V>::infinity();
-  else return smallest_of(t);
+  if constexpr (std::is_floating_point_v<V>)
+    return -std::numeric_limits<V>::infinity();
+  else
+    return smallest_of(t);
 }
 template <class V>
 V highest(DType t) {
-  if constexpr (std::is_floating_point_v<V>) return std::numeric_limits<V>::infinity();
-  else return largest_of(t);
+  if constexpr (std::is_floating_point_v<V>)
+    return std::numeric_limits<V>::infinity();
+  else
+    return largest_of(t);
 }
 
 // Runs f(plane) so that a task is at least some 10 us of work.
@@ -85,8 +90,11 @@ void for_each_plane(const WindowGeometry& g, ThreadPool& pool, F&& f) {
 template <class E>
 class WindowKernel : public Kernel {
  public:
-  explicit WindowKernel(const LibraryKernel& k)
-      : kind_(std::get<WindowAttrs>(k.attrs).kind), dtype_(k.operands[0].dtype), has_index_(k.op == Prim::max_pool_idx),
+  WindowKernel(const LibraryKernel& k, const VectorOps& v)
+      : v_(v),
+        kind_(std::get<WindowAttrs>(k.attrs).kind),
+        dtype_(k.operands[0].dtype),
+        has_index_(k.op == Prim::max_pool_idx),
         g_(k.operands[0].sizes, k.operands[1].sizes, std::get<WindowAttrs>(k.attrs)) {}
 
   Status run(std::span<char* const> buffers, RunContext& context) override {
@@ -98,12 +106,16 @@ class WindowKernel : public Kernel {
       Stored* to = y + p * g_.out_size();
       if (has_index_) return pool_plane(from, to, index + p * g_.out_size());
       switch (kind_) {
-        case ReduceKind::prod: return reduce_plane(from, to, V(1), [](V a, V b) { return static_cast<V>(a * b); });
+        case ReduceKind::prod:
+          return reduce_plane(from, to, V(1), [](V a, V b) { return static_cast<V>(a * b); });
         case ReduceKind::any:
-        case ReduceKind::max: return reduce_plane(from, to, lowest<V>(dtype_), [](V a, V b) { return maximum(a, b); });
+        case ReduceKind::max:
+          return reduce_plane(from, to, lowest<V>(dtype_), [](V a, V b) { return maximum(a, b); });
         case ReduceKind::all:
-        case ReduceKind::min: return reduce_plane(from, to, highest<V>(dtype_), [](V a, V b) { return minimum(a, b); });
-        default: return reduce_plane(from, to, V(0), [](V a, V b) { return static_cast<V>(a + b); });
+        case ReduceKind::min:
+          return reduce_plane(from, to, highest<V>(dtype_), [](V a, V b) { return minimum(a, b); });
+        default:
+          return reduce_plane(from, to, V(0), [](V a, V b) { return static_cast<V>(a + b); });
       }
     });
     return ok_status();
@@ -141,30 +153,43 @@ class WindowKernel : public Kernel {
   }
 
   bool is_two_by_two() const {
-    return g_.in[0] == 1 && g_.window[0] == 1 && g_.window[1] == 2 && g_.window[2] == 2 && g_.stride[1] == 2 &&
-           g_.stride[2] == 2 && g_.dilation[1] == 1 && g_.dilation[2] == 1 && g_.pad[0] == 0 && g_.pad[1] == 0 &&
-           g_.pad[2] == 0 && g_.out[0] == 1 && g_.out[1] * 2 <= g_.in[1] && g_.out[2] * 2 <= g_.in[2];
+    return g_.in[0] == 1 && g_.window[0] == 1 && g_.window[1] == 2 && g_.window[2] == 2 &&
+           g_.stride[1] == 2 && g_.stride[2] == 2 && g_.dilation[1] == 1 && g_.dilation[2] == 1 &&
+           g_.pad[0] == 0 && g_.pad[1] == 0 && g_.pad[2] == 0 && g_.out[0] == 1 &&
+           g_.out[1] * 2 <= g_.in[1] && g_.out[2] * 2 <= g_.in[2];
   }
   void pool_two_by_two(const Stored* x, Stored* y, int64_t* index) const {
-    for (int64_t j = 0; j < g_.out[1]; j++) {
-      const int64_t first = 2 * j * g_.in[2];
-      const Stored *a = x + first, *b = a + g_.in[2];
-      for (int64_t k = 0; k < g_.out[2]; k++) {
-        V best = E::load(a[2 * k]);
-        int64_t where = 0;
-        const auto take = [&](V v, int64_t at) {
-          const bool wins = precedes(best, v);
-          best = wins ? v : best, where = wins ? at : where;
-        };
-        take(E::load(a[2 * k + 1]), 1);
-        take(E::load(b[2 * k]), g_.in[2]);
-        take(E::load(b[2 * k + 1]), g_.in[2] + 1);
-        *y++ = E::store(best);
-        *index++ = first + 2 * k + where;
+    for (int64_t j = 0; j < g_.out[1]; j++, y += g_.out[2], index += g_.out[2])
+      pool_row(x + 2 * j * g_.in[2], y, index, 2 * j * g_.in[2]);
+  }
+  void pool_row(const Stored* a, Stored* y, int64_t* index, int64_t first) const {
+    const Stored* b = a + g_.in[2];
+    if constexpr (std::is_same_v<Stored, float>) {
+      constexpr int64_t kPart = 256;
+      int32_t place[kPart];
+      for (int64_t k = 0; k < g_.out[2]; k += kPart) {
+        const int64_t n = std::min(kPart, g_.out[2] - k);
+        v_.pool_two_by_two(a + 2 * k, b + 2 * k, n, g_.in[2], y + k, place);
+        for (int64_t i = 0; i < n; i++) index[k + i] = first + 2 * (k + i) + place[i];
       }
+      return;
+    }
+    for (int64_t k = 0; k < g_.out[2]; k++) {
+      V best = E::load(a[2 * k]);
+      int64_t where = 0;
+      const auto take = [&](V v, int64_t at) {
+        const bool wins = precedes(best, v);
+        best = wins ? v : best, where = wins ? at : where;
+      };
+      take(E::load(a[2 * k + 1]), 1);
+      take(E::load(b[2 * k]), g_.in[2]);
+      take(E::load(b[2 * k + 1]), g_.in[2] + 1);
+      y[k] = E::store(best);
+      index[k] = first + 2 * k + where;
     }
   }
 
+  const VectorOps& v_;
   const ReduceKind kind_;
   const DType dtype_;
   const bool has_index_;
@@ -173,11 +198,13 @@ class WindowKernel : public Kernel {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Kernel>> make_window(const LibraryKernel& k) {
+StatusOr<std::unique_ptr<Kernel>> make_window(const LibraryKernel& k, const Target& target) {
   if (std::get<WindowAttrs>(k.attrs).kind == ReduceKind::logsumexp)
     return unimplemented("[reduce_window] has no kernel for logsumexp");
   std::unique_ptr<Kernel> kernel;
-  if (!with_element(k.operands[0].dtype, [&](auto e) { kernel.reset(new WindowKernel<decltype(e)>(k)); }))
+  if (!with_element(k.operands[0].dtype, [&](auto e) {
+        kernel.reset(new WindowKernel<decltype(e)>(k, *target.vectors));
+      }))
     return unimplemented("[reduce_window] has no kernel for complex numbers");
   return kernel;
 }
