@@ -22,7 +22,8 @@ StatusOr<BridgePath> find_bridge() {
   }
   fs::path folder = binary_folder();
   for (const fs::path& python : {folder / "python", folder / "../lib/moai/python"})
-    if (fs::is_directory(python / "moai_torch", error)) return BridgePath{python.lexically_normal(), ""};
+    if (fs::is_directory(python / "moai_torch", error))
+      return BridgePath{python.lexically_normal(), ""};
   fs::path source = (folder / ".." / "python").lexically_normal();
   fs::path library = folder / "src/frontend/bridge/moai_torch_2_13.so";
   if (fs::is_directory(source / "moai_torch", error)) return BridgePath{source, library};

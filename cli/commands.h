@@ -5,7 +5,8 @@
 namespace moai::cli {
 
 // Exit statuses that all commands share.
-inline constexpr int kExitRefused = 1, kExitUsage = 2, kExitAway = 4, kExitVersion = 7, kExitNotFound = 8;
+inline constexpr int kExitRefused = 1, kExitUsage = 2, kExitAway = 4, kExitVersion = 7,
+                     kExitNotFound = 8;
 inline constexpr int kExitBeforeProgram = 125;  // moai run
 
 void add_serve(CLI::App& app, int& status);

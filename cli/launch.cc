@@ -24,23 +24,28 @@ namespace {
 
 constexpr int kListenFd = 3, kLauncherFd = 4;
 constexpr double kServerEndSeconds = 2;
-constexpr std::array kForwarded = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH};
+constexpr std::array kForwarded = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
+                                   SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH};
 
 // Out of the way of the low numbers that a child gets.
-transport::Socket lift(transport::Socket low) { return transport::Socket(::fcntl(low.fd(), F_DUPFD_CLOEXEC, 10)); }
+transport::Socket lift(transport::Socket low) {
+  return transport::Socket(::fcntl(low.fd(), F_DUPFD_CLOEXEC, 10));
+}
 
 StatusOr<std::string> random_name() {
   uint64_t random;
   if (::getrandom(&random, sizeof random, 0) != sizeof random)
     return unavailable("run: the kernel gives no random numbers");
   char name[64];
-  std::snprintf(name, sizeof name, "moai/%u/%016llx", ::getuid(), static_cast<unsigned long long>(random));
+  std::snprintf(name, sizeof name, "moai/%u/%016llx", ::getuid(),
+                static_cast<unsigned long long>(random));
   return std::string(name);
 }
 
 StatusOr<pid_t> spawn_server(const transport::Socket& listener, const transport::Socket& pipe,
                              const EmbeddedOptions& options) {
-  std::vector<std::string> words = {"moai", "serve", "--embedded", "--listen-fd=" + std::to_string(kListenFd),
+  std::vector<std::string> words = {"moai", "serve", "--embedded",
+                                    "--listen-fd=" + std::to_string(kListenFd),
                                     "--launcher-fd=" + std::to_string(kLauncherFd)};
   if (!options.memory.empty()) words.push_back("--device-memory=" + options.memory);
   if (!options.threads.empty()) words.push_back("--threads=" + options.threads);
@@ -59,11 +64,14 @@ StatusOr<pid_t> spawn_server(const transport::Socket& listener, const transport:
   int error = ::posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
-  if (error != 0) return unavailable(std::string("run: the embedded server cannot be started: ") + std::strerror(error));
+  if (error != 0)
+    return unavailable(std::string("run: the embedded server cannot be started: ") +
+                       std::strerror(error));
   return pid;
 }
 
-[[noreturn]] void become(const std::vector<std::string>& words, pid_t parent, const sigset_t& mask) {
+[[noreturn]] void become(const std::vector<std::string>& words, pid_t parent,
+                         const sigset_t& mask) {
   // The program ends with its guard.
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(143);
@@ -85,7 +93,8 @@ StatusOr<EmbeddedServer> start_embedded(const EmbeddedOptions& options) {
   MOAI_ASSIGN_OR_RETURN(transport::Socket listener, transport::listen_on(address));
   int fds[2];
   if (::pipe2(fds, O_CLOEXEC) != 0) return unavailable("run: no pipe can be made");
-  transport::Socket read_end = lift(transport::Socket(fds[0])), write_end = lift(transport::Socket(fds[1]));
+  transport::Socket read_end = lift(transport::Socket(fds[0])),
+                    write_end = lift(transport::Socket(fds[1]));
   listener = lift(std::move(listener));
   MOAI_ASSIGN_OR_RETURN(pid_t pid, spawn_server(listener, read_end, options));
   return EmbeddedServer{"unix:@" + name, pid, std::move(write_end)};

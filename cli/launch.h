@@ -1,4 +1,5 @@
-// Starts what `moai run` needs: the embedded server and the program, and passes signals and status on.
+// Starts what `moai run` needs: the embedded server and the program, and passes signals and status
+// on.
 #pragma once
 #include <sys/types.h>
 
@@ -11,7 +12,7 @@
 namespace moai::cli {
 
 struct EmbeddedServer {
-  std::string url;          // unix:@...
+  std::string url;  // unix:@...
   pid_t pid = 0;
   transport::Socket alive;  // closing it ends the server once its last session closed
 };
@@ -22,9 +23,9 @@ StatusOr<EmbeddedServer> start_embedded(const EmbeddedOptions& options);
 // Lets it end; waits a little, so that nothing of a finished run is left behind.
 void end_embedded(EmbeddedServer& server);
 
-// Runs the words with this process's environment. Returns the program's status, 128 + n after signal n, 126 or
-// 127 when it cannot be started. Signals that a process sent here are passed on; those of the terminal reach
-// the program by themselves.
+// Runs the words with this process's environment. Returns the program's status, 128 + n after
+// signal n, 126 or 127 when it cannot be started. Signals that a process sent here are passed on;
+// those of the terminal reach the program by themselves.
 int run_program(const std::vector<std::string>& words);
 
 }  // namespace moai::cli

@@ -19,7 +19,8 @@ std::vector<std::string> words_of(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"moai makes a farm of GPU nodes look like one accelerator to a PyTorch program.", "moai"};
+  CLI::App app{"moai makes a farm of GPU nodes look like one accelerator to a PyTorch program.",
+               "moai"};
   app.require_subcommand(1);
   app.set_version_flag("--version", MOAI_VERSION);
   int status = 0;

@@ -25,9 +25,13 @@ struct RunOptions {
   std::vector<std::string> program;
 };
 
-void set_environment(const char* name, const std::string& value) { ::setenv(name, value.c_str(), 1); }
+void set_environment(const char* name, const std::string& value) {
+  ::setenv(name, value.c_str(), 1);
+}
 
-std::string absolute(const std::string& path) { return std::filesystem::absolute(path).lexically_normal(); }
+std::string absolute(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal();
+}
 
 int refuse(const std::string& text, int status = kExitBeforeProgram) {
   log_error("run: " + text);
@@ -91,7 +95,10 @@ void print_stats(const std::string& path) {
 }
 
 int run(const RunOptions& options) {
-  if (options.program.empty()) return refuse("name a program: moai run python train.py", kExitUsage);
+  if (options.program.empty())
+    return refuse("name a program: moai run python train.py", kExitUsage);
+  if (options.program[0][0] == '-')
+    return refuse("there is no option " + options.program[0] + "; see moai run --help", kExitUsage);
   const char* configured = std::getenv("MOAI_SERVER");
   std::string server = !options.server.empty() ? options.server : configured ? configured : "";
   bool is_embedded = server.empty() || options.is_local;
@@ -110,8 +117,10 @@ int run(const RunOptions& options) {
   int status = kExitBeforeProgram;
   StatusOr<std::string> stats = prepare_stats(options);
   Status ready = stats.ok() ? prepare_python() : stats.status();
-  if (ready.ok()) status = run_program(options.program);
-  else status = refuse(ready.message());
+  if (ready.ok())
+    status = run_program(options.program);
+  else
+    status = refuse(ready.message());
   if (is_embedded) end_embedded(embedded);
   if (ready.ok() && options.prints_stats) print_stats(*stats);
   if (stats.ok() && !stats->empty() && options.stats_json.empty()) ::unlink(stats->c_str());
@@ -122,17 +131,26 @@ int run(const RunOptions& options) {
 
 void add_run(CLI::App& app, int& status) {
   auto options = std::make_shared<RunOptions>();
-  CLI::App* command = app.add_subcommand("run", "Run a program with the accelerator: moai run python train.py");
-  command->add_option("--server", options->server, "Address of the server (default: MOAI_SERVER, else an embedded one)");
-  command->add_flag("--local", options->is_local, "Use an embedded server even if one is configured");
-  command->add_option("--device-memory", options->embedded.memory, "Memory of the embedded server, as 256MiB or 4GiB");
-  command->add_option("--threads", options->embedded.threads, "Threads of the embedded server (default: one a core)");
-  command->add_flag("--stats", options->prints_stats, "Print what was sent, waited for and computed at the end");
+  CLI::App* command =
+      app.add_subcommand("run", "Run a program with the accelerator: moai run python train.py");
+  command->add_option("--server", options->server,
+                      "Address of the server (default: MOAI_SERVER, else an embedded one)");
+  command->add_flag("--local", options->is_local,
+                    "Use an embedded server even if one is configured");
+  command->add_option("--device-memory", options->embedded.memory,
+                      "Memory of the embedded server, as 256MiB or 4GiB");
+  command->add_option("--threads", options->embedded.threads,
+                      "Threads of the embedded server (default: one a core)");
+  command->add_flag("--stats", options->prints_stats,
+                    "Print what was sent, waited for and computed at the end");
   command->add_option("--stats-json", options->stats_json, "Write the same to FILE as JSON");
   command->add_option("--require", options->require, "Make a slow path an error: no-fallback");
-  command->add_option("--dump", options->dump, "Print graph, plan, kernel (comma-separated) of each segment; WHAT:FOLDER writes files");
+  command->add_option(
+      "--dump", options->dump,
+      "Print graph, plan, kernel (comma-separated) of each segment; WHAT:FOLDER writes files");
   command->add_option("--trace", options->trace, "Write spans to FILE, for chrome://tracing");
-  command->add_option("--record", options->record, "Record what the program sends to FILE, for moai replay");
+  command->add_option("--record", options->record,
+                      "Record what the program sends to FILE, for moai replay");
   command->prefix_command();
   command->footer("Everything from the program's name on is the program's.");
   command->callback([command, options, &status] {

@@ -28,7 +28,8 @@ int serve(engine::SupervisorOptions options, const std::string& memory, bool is_
     }
     options.memory_bytes = *bytes;
   }
-  if (options.listen_urls.empty() && options.listen_fd < 0) options.listen_urls.push_back("tcp://127.0.0.1:7780");
+  if (options.listen_urls.empty() && options.listen_fd < 0)
+    options.listen_urls.push_back("tcp://127.0.0.1:7780");
   ::signal(SIGPIPE, SIG_IGN);
   std::vector<std::string> urls = options.listen_urls;
   uint64_t bytes = options.memory_bytes;
@@ -62,11 +63,15 @@ void add_serve(CLI::App& app, int& status) {
   command->add_option("--listen", arguments->options.listen_urls,
                       "Address: unix:PATH, unix:@NAME or tcp://HOST:PORT; may be repeated "
                       "(default tcp://127.0.0.1:7780)");
-  command->add_option("--device-memory", arguments->memory, "Memory to lend, as 256MiB or 4GiB (default: 80 % of what is free)")
+  command
+      ->add_option("--device-memory", arguments->memory,
+                   "Memory to lend, as 256MiB or 4GiB (default: 80 % of what is free)")
       ->envname("MOAI_DEVICE_MEMORY");
-  command->add_option("--threads", arguments->options.threads, "Threads of a session (default: one a core)");
+  command->add_option("--threads", arguments->options.threads,
+                      "Threads of a session (default: one a core)");
   command->add_flag("--insecure-listen", arguments->options.insecure_listen,
-                    "Allow tcp addresses that other hosts reach; nothing is encrypted and nobody is asked who they are");
+                    "Allow tcp addresses that other hosts reach; nothing is encrypted and nobody "
+                    "is asked who they are");
   command->add_flag("--embedded", arguments->is_embedded)->group("");
   command->add_option("--listen-fd", arguments->options.listen_fd)->group("");
   command->add_option("--launcher-fd", arguments->options.launcher_fd)->group("");

@@ -4,7 +4,8 @@
 
 namespace moai::cli {
 
-// The block of `moai run --stats`: one line each, with units. Empty text: the program used no accelerator.
+// The block of `moai run --stats`: one line each, with units. Empty text: the program used no
+// accelerator.
 std::string format_stats(const std::string& json_text);
 
 }  // namespace moai::cli

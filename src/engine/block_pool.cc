@@ -53,7 +53,8 @@ StatusOr<Block> BlockPool::take(uint64_t bytes) {
       data = device_.allocate(size);
     }
   }
-  if (data == nullptr) return Status{StatusCode::resource_exhausted, "[memory] no room for a block"};
+  if (data == nullptr)
+    return Status{StatusCode::resource_exhausted, "[memory] no room for a block"};
   held_ += size;
   used_ += size;
   return Block{static_cast<std::byte*>(data), size};

@@ -12,8 +12,10 @@ namespace {
 
 template <class T>
 void append(std::vector<T>& to, std::vector<T>& from) {
-  if (to.empty()) to = std::move(from);
-  else to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  if (to.empty())
+    to = std::move(from);
+  else
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
 }
 
 }  // namespace
@@ -21,8 +23,8 @@ void append(std::vector<T>& to, std::vector<T>& from) {
 Status Collector::add(wire::Ops ops) {
   if (ops.first_op == 0) open_ = {};
   if (ops.first_op != open_.op_count())
-    return invalid("[ops] rows from " + std::to_string(ops.first_op) + " came, but the segment has " +
-                   std::to_string(open_.op_count()));
+    return invalid("[ops] rows from " + std::to_string(ops.first_op) +
+                   " came, but the segment has " + std::to_string(open_.op_count()));
   wire::Segment& part = ops.part;
   if (open_.op_count() + part.op_count() > kSegmentOpsMax ||
       open_.words.size() + part.words.size() > kSegmentArgsMax ||

@@ -45,10 +45,14 @@ StatusOr<DumpOptions> parse_dump(std::string_view text) {
     size_t comma = std::min(text.find(','), text.size());
     std::string_view word = text.substr(0, comma);
     text.remove_prefix(std::min(comma + 1, text.size()));
-    if (word == "graph") dump.graph = true;
-    else if (word == "plan") dump.plan = true;
-    else if (word == "kernel") dump.kernel = true;
-    else return invalid("--dump: \"" + std::string(word) + "\" is not one of graph, plan, kernel");
+    if (word == "graph")
+      dump.graph = true;
+    else if (word == "plan")
+      dump.plan = true;
+    else if (word == "kernel")
+      dump.kernel = true;
+    else
+      return invalid("--dump: \"" + std::string(word) + "\" is not one of graph, plan, kernel");
   }
   return dump;
 }

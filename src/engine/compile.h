@@ -10,7 +10,8 @@
 
 namespace moai::engine {
 
-// --dump=graph,plan,kernel[:DIRECTORY]: readable text of every compiled segment, to a directory or stderr.
+// --dump=graph,plan,kernel[:DIRECTORY]: readable text of every compiled segment, to a directory or
+// stderr.
 struct DumpOptions {
   bool graph = false, plan = false, kernel = false;
   std::string directory;

@@ -69,7 +69,9 @@ ControlMessage SupervisorLink::ask(const ControlMessage& question) {
   return answer_;
 }
 
-uint64_t SupervisorLink::borrow(uint64_t bytes) { return ask({ControlKind::extent_want, bytes, 0, {}}).a; }
+uint64_t SupervisorLink::borrow(uint64_t bytes) {
+  return ask({ControlKind::extent_want, bytes, 0, {}}).a;
+}
 
 uint64_t SupervisorLink::available() { return ask({ControlKind::extent_ask, 0, 0, {}}).b; }
 

@@ -29,12 +29,13 @@ struct ControlMessage {
 };
 
 void set_text(ControlMessage& message, const std::string& text);
-// Both fail with unavailable when the other end is gone; receive with `again` when nothing is there.
+// Both fail with unavailable when the other end is gone; receive with `again` when nothing is
+// there.
 Status send_control(int fd, const ControlMessage& message);
 StatusOr<ControlMessage> receive_control(int fd);
 
-// The worker's end: asks for memory and waits for the answer; a thread of its own watches for the end of the
-// supervisor, which ends this process at once.
+// The worker's end: asks for memory and waits for the answer; a thread of its own watches for the
+// end of the supervisor, which ends this process at once.
 class SupervisorLink final : public MemoryLender {
  public:
   explicit SupervisorLink(int fd);

@@ -41,7 +41,8 @@ StatusOr<CompiledPlan*> Executor::plan_for(const Defined& defined, const wire::E
   if (trace_)
     trace_("compile", begin, now_ns(),
            std::to_string(defined.segment.op_count()) + " ops, " +
-               (plan.ok() ? std::to_string((*plan)->kernels) + " kernels" : plan.status().to_string()));
+               (plan.ok() ? std::to_string((*plan)->kernels) + " kernels"
+                          : plan.status().to_string()));
   return plan;
 }
 
@@ -53,7 +54,8 @@ Status Executor::check_bindings(const Defined& defined, const std::vector<uint64
     if (stored == nullptr || stored->bytes < defined.segment.slots[slot].bytes)
       return invalid("[execute] slot " + std::to_string(slot) + " needs storage " +
                      std::to_string(by_slot[slot]) + " of " +
-                     std::to_string(defined.segment.slots[slot].bytes) + " bytes, which is not there");
+                     std::to_string(defined.segment.slots[slot].bytes) +
+                     " bytes, which is not there");
     if (stored->poison != 0 && plan != nullptr && contains(plan->plan.read_slots, slot))
       return poisons_[stored->poison - 1].status;
   }
@@ -85,7 +87,8 @@ Status Executor::grant(const Defined& defined, const std::vector<uint64_t>& by_s
     for (uint32_t slot : plan->plan.written_slots) {
       const wire::Slot& s = defined.segment.slots[slot];
       if (s.is_fresh) {
-        if (!std::binary_search(execute.live_out.begin(), execute.live_out.end(), slot)) add_fresh(defined, slot, 0);
+        if (!std::binary_search(execute.live_out.begin(), execute.live_out.end(), slot))
+          add_fresh(defined, slot, 0);
       } else if (values_.find(by_slot[slot])->poison != 0) {
         add_fresh(defined, slot, by_slot[slot]);  // overwritten as a whole: sound again
       }
@@ -101,8 +104,10 @@ Status Executor::grant(const Defined& defined, const std::vector<uint64_t>& by_s
   for (Fresh& fresh : fresh_) {
     if (!status.ok()) break;
     StatusOr<Block> block = pool_.take(fresh.bytes);
-    if (block.ok()) fresh.block = *block;
-    else status = block.status();
+    if (block.ok())
+      fresh.block = *block;
+    else
+      status = block.status();
   }
   return status.ok() ? status : out_of_memory(wanted);
 }
@@ -114,8 +119,10 @@ void Executor::drop_fresh() {
 
 void Executor::keep_fresh() {
   for (const Fresh& fresh : fresh_) {
-    if (fresh.storage != 0) values_.put(fresh.storage, fresh.bytes, fresh.block);
-    else pool_.put(fresh.block);
+    if (fresh.storage != 0)
+      values_.put(fresh.storage, fresh.bytes, fresh.block);
+    else
+      pool_.put(fresh.block);
   }
   fresh_.clear();
 }
@@ -141,7 +148,8 @@ Status Executor::run(const Defined& defined, const std::vector<uint64_t>& by_slo
   counters_.segments_run++;
   if (trace_)
     trace_("run", begin, end,
-           std::to_string(defined.segment.op_count()) + " ops, " + std::to_string(plan.kernels) + " kernels");
+           std::to_string(defined.segment.op_count()) + " ops, " + std::to_string(plan.kernels) +
+               " kernels");
   return status;
 }
 
@@ -163,14 +171,16 @@ Status check_execute(const Defined& defined, const wire::Execute& execute) {
 Failure Executor::execute(const Defined& defined, const std::vector<uint64_t>& by_slot,
                           const wire::Execute& execute) {
   if (Status status = check_execute(defined, execute); !status.ok()) return {status, true};
-  if (Status status = check_bindings(defined, by_slot, nullptr); !status.ok()) return {status, true};
+  if (Status status = check_bindings(defined, by_slot, nullptr); !status.ok())
+    return {status, true};
   uint64_t allocations = pool_.device_allocations();
   CompiledPlan* plan = nullptr;
   if (defined.segment.op_count() > 0) {
     StatusOr<CompiledPlan*> found = plan_for(defined, execute);
     if (!found.ok()) return {found.status(), is_sticky(found.status().code())};
     plan = *found;
-    if (Status status = check_bindings(defined, by_slot, plan); !status.ok()) return {status, false};
+    if (Status status = check_bindings(defined, by_slot, plan); !status.ok())
+      return {status, false};
   }
   if (Status status = grant(defined, by_slot, execute, plan); !status.ok()) {
     drop_fresh();
@@ -189,14 +199,16 @@ Failure Executor::execute(const Defined& defined, const std::vector<uint64_t>& b
 }
 
 uint32_t Executor::poison_index(const Failure& why) {
-  if (poisons_.empty() || poisons_.back().status.message() != why.status.message()) poisons_.push_back(why);
+  if (poisons_.empty() || poisons_.back().status.message() != why.status.message())
+    poisons_.push_back(why);
   return static_cast<uint32_t>(poisons_.size());
 }
 
 void Executor::poison(const Defined& defined, const wire::Execute& execute, const Failure& why) {
   for (uint32_t slot : execute.live_out) {
     if (slot >= defined.segment.slots.size() || !defined.segment.slots[slot].is_fresh) continue;
-    values_.put_poisoned(fresh_id(defined, execute, slot), defined.segment.slots[slot].bytes, poison_index(why));
+    values_.put_poisoned(fresh_id(defined, execute, slot), defined.segment.slots[slot].bytes,
+                         poison_index(why));
   }
 }
 

@@ -29,7 +29,8 @@ struct ExecutorCounters {
 };
 
 // Spans of --trace: name, begin, end in ns.
-using TraceSpan = std::function<void(const char* name, uint64_t begin_ns, uint64_t end_ns, const std::string& detail)>;
+using TraceSpan = std::function<void(const char* name, uint64_t begin_ns, uint64_t end_ns,
+                                     const std::string& detail)>;
 
 class Executor {
  public:
@@ -37,8 +38,10 @@ class Executor {
 
   void set_trace(TraceSpan trace) { trace_ = std::move(trace); }
 
-  // by_slot: the bound storage of every slot. Nothing has changed when it returns resource_exhausted.
-  Failure execute(const Defined& defined, const std::vector<uint64_t>& by_slot, const wire::Execute& execute);
+  // by_slot: the bound storage of every slot. Nothing has changed when it returns
+  // resource_exhausted.
+  Failure execute(const Defined& defined, const std::vector<uint64_t>& by_slot,
+                  const wire::Execute& execute);
   // Gives the fresh storages of an execution that did not run their error.
   void poison(const Defined& defined, const wire::Execute& execute, const Failure& why);
   // A block for a new storage; the caller fills it.
@@ -63,16 +66,17 @@ class Executor {
     Block block;
   };
   StatusOr<CompiledPlan*> plan_for(const Defined& defined, const wire::Execute& execute);
-  Status check_bindings(const Defined& defined, const std::vector<uint64_t>& by_slot, const CompiledPlan* plan);
-  Status grant(const Defined& defined, const std::vector<uint64_t>& by_slot, const wire::Execute& execute,
-               const CompiledPlan* plan);
+  Status check_bindings(const Defined& defined, const std::vector<uint64_t>& by_slot,
+                        const CompiledPlan* plan);
+  Status grant(const Defined& defined, const std::vector<uint64_t>& by_slot,
+               const wire::Execute& execute, const CompiledPlan* plan);
   Status grow(Block& block, uint64_t bytes);
   Status out_of_memory(uint64_t wanted_bytes);
   void add_fresh(const Defined& defined, uint32_t slot, uint64_t storage);
   void drop_fresh();
   void keep_fresh();
-  Status run(const Defined& defined, const std::vector<uint64_t>& by_slot, const wire::Execute& execute,
-             CompiledPlan& plan);
+  Status run(const Defined& defined, const std::vector<uint64_t>& by_slot,
+             const wire::Execute& execute, CompiledPlan& plan);
   uint32_t poison_index(const Failure& why);
 
   Device& device_;
@@ -81,7 +85,7 @@ class Executor {
   ValueTable values_;
   PlanCache plans_;
   Block arena_, parameters_;
-  std::vector<Fresh> fresh_;          // of the execution under way
+  std::vector<Fresh> fresh_;  // of the execution under way
   std::vector<void*> bindings_;
   std::vector<Failure> poisons_;
   ExecutorCounters counters_;

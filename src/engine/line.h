@@ -1,7 +1,7 @@
 // The server's end of a session's connection: who drives it, and what arrived, in order.
 //
-// The executing thread drives the connection itself while it is idle, so a read costs no thread hop. While it
-// computes, a watching thread takes over: it collects messages and answers pings.
+// The executing thread drives the connection itself while it is idle, so a read costs no thread
+// hop. While it computes, a watching thread takes over: it collects messages and answers pings.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -24,8 +24,8 @@ struct Item {
   uint64_t seq = 0;
   wire::Kind kind = wire::Kind::close;
   Status status;  // why it could not be decoded
-  std::variant<std::monostate, wire::Execute, wire::SegmentDef, wire::Read, wire::Upload, wire::WindowWant,
-               wire::Sync, wire::EventRecord, wire::ErrorSeen, wire::Hints>
+  std::variant<std::monostate, wire::Execute, wire::SegmentDef, wire::Read, wire::Upload,
+               wire::WindowWant, wire::Sync, wire::EventRecord, wire::ErrorSeen, wire::Hints>
       body;
   std::unique_ptr<wire::Segment> definition;  // segment_end, segment_def
 };
@@ -60,8 +60,8 @@ class Line {
   void end_compute();
 
  private:
-  Status receive_all();        // what has arrived, without waiting
-  Status receive_more();       // waits for at least one message
+  Status receive_all();   // what has arrived, without waiting
+  Status receive_more();  // waits for at least one message
   void take(Message message);
   void watch();
   Status answer_ping(const Item& item);
@@ -73,7 +73,7 @@ class Line {
   uint64_t received_ = 0;
   Status lost_;  // set once the client is gone
 
-  std::mutex mutex_;  // whoever holds it owns everything above
+  std::mutex mutex_;                             // whoever holds it owns everything above
   std::atomic<uint64_t> computing_since_ns_{0};  // 0: the executing thread owns the connection
   std::atomic<bool> wants_back_{false}, is_stopping_{false};
   std::mutex watch_mutex_;

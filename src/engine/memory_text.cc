@@ -21,14 +21,15 @@ StatusOr<uint64_t> parse_bytes(std::string_view text) {
   std::string copy(text);
   char* end = nullptr;
   double amount = std::strtod(copy.c_str(), &end);
+  bool has_number = end != copy.c_str();
   std::string unit;
   for (; *end != 0; end++)
     if (*end != ' ') unit += *end;
   constexpr std::pair<const char*, double> kUnits[] = {
-      {"", 1},       {"B", 1},       {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30},
+      {"", 1},         {"B", 1},      {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30},
       {"TiB", 0x1p40}, {"K", 0x1p10}, {"M", 0x1p20},   {"G", 0x1p30},   {"T", 0x1p40}};
   for (auto [name, factor] : kUnits)
-    if (unit == name && end != copy.c_str() && amount >= 0 && amount * factor < 0x1p62)
+    if (has_number && unit == name && amount >= 0 && amount * factor < 0x1p62)
       return static_cast<uint64_t>(amount * factor);
   return invalid("\"" + copy + "\" is no amount of memory; write 256MiB or 4GiB");
 }
@@ -40,8 +41,11 @@ Status out_of_memory_status(uint64_t requested, uint64_t available, uint64_t tot
               format_bytes(available) +
               " is free. Use a smaller batch, or a larger accelerator.\n"
               "Error Code 4: OUT_OF_MEMORY\n"
-              ">> Memory requested : " + std::to_string(requested) + " bytes\n"
-              ">> Memory available : " + std::to_string(available) + " bytes"};
+              ">> Memory requested : " +
+              std::to_string(requested) +
+              " bytes\n"
+              ">> Memory available : " +
+              std::to_string(available) + " bytes"};
 }
 
 }  // namespace moai::engine

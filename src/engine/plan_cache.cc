@@ -27,7 +27,8 @@ CompiledPlan* PlanCache::find(const SegmentId& id, std::span<const uint32_t> liv
     if (equal(variant->live_out, live_out)) found = variant.get();
   if (found == nullptr && at->second.size() > kVariantsMax) {
     CompiledPlan* widest = at->second.back().get();
-    if (std::includes(widest->live_out.begin(), widest->live_out.end(), live_out.begin(), live_out.end()))
+    if (std::includes(widest->live_out.begin(), widest->live_out.end(), live_out.begin(),
+                      live_out.end()))
       found = widest;
   }
   if (found == nullptr) return nullptr;
@@ -45,7 +46,8 @@ StatusOr<CompiledPlan*> PlanCache::compile(const wire::Segment& segment,
   if (is_widest) {
     // The set changes all the time: one plan that keeps whatever any of them kept.
     std::vector<uint32_t>& all = compiled->live_out;
-    for (const auto& variant : variants) all.insert(all.end(), variant->live_out.begin(), variant->live_out.end());
+    for (const auto& variant : variants)
+      all.insert(all.end(), variant->live_out.begin(), variant->live_out.end());
     std::sort(all.begin(), all.end());
     all.erase(std::unique(all.begin(), all.end()), all.end());
   }

@@ -18,8 +18,8 @@ const char* name_of_type(TileType type) {
 }
 
 const char* name_of_op(TileOp op) {
-  constexpr const char* kNames[] = {"load",  "store", "compute",  "constant", "iota",
-                                    "convert", "round", "rng", "rng_bits", "reduce"};
+  constexpr const char* kNames[] = {"load",    "store", "compute", "constant", "iota",
+                                    "convert", "round", "rng",     "rng_bits", "reduce"};
   return kNames[static_cast<size_t>(op)];
 }
 
@@ -39,7 +39,8 @@ std::string print_inst(const TileInst& inst) {
   for (int16_t operand : {inst.a, inst.b, inst.c})
     if (operand >= 0) text += " r" + std::to_string(operand);
   char number[64];
-  std::snprintf(number, sizeof number, " (%lld, %g)", static_cast<long long>(inst.imm_i), inst.imm_f);
+  std::snprintf(number, sizeof number, " (%lld, %g)", static_cast<long long>(inst.imm_i),
+                inst.imm_f);
   return text + number + "\n";
 }
 
@@ -60,8 +61,8 @@ std::string print_tile(const TileProgram& tile) {
 std::string print_library(const LibraryKernel& kernel) {
   std::string text = "  library " + std::string(info(kernel.op).name) + "\n";
   for (const Operand& operand : kernel.operands)
-    text += std::string("    ") + (operand.is_output ? "out " : "in  ") + name_of(operand.dtype) + " " +
-            text_of(operand.sizes) + " strides " + text_of(operand.strides) + " offset " +
+    text += std::string("    ") + (operand.is_output ? "out " : "in  ") + name_of(operand.dtype) +
+            " " + text_of(operand.sizes) + " strides " + text_of(operand.strides) + " offset " +
             std::to_string(operand.offset) + "\n";
   return text;
 }
@@ -72,8 +73,10 @@ std::string print_kernels(const Program& program) {
   std::string text;
   for (size_t i = 0; i < program.kernels.size(); i++) {
     text += "kernel " + std::to_string(i) + "\n";
-    if (const auto* tile = std::get_if<TileProgram>(&program.kernels[i])) text += print_tile(*tile);
-    else text += print_library(std::get<LibraryKernel>(program.kernels[i]));
+    if (const auto* tile = std::get_if<TileProgram>(&program.kernels[i]))
+      text += print_tile(*tile);
+    else
+      text += print_library(std::get<LibraryKernel>(program.kernels[i]));
   }
   return text;
 }

@@ -29,12 +29,14 @@ void RecordingWriter::add(uint8_t kind, wire::Span body) {
 StatusOr<std::unique_ptr<RecordingReader>> RecordingReader::open(const std::string& path) {
   FILE* file = std::fopen(path.c_str(), "rbe");
   if (file == nullptr)
-    return Status{StatusCode::not_found, "replay: " + path + " cannot be read; name a file that --record wrote"};
+    return Status{StatusCode::not_found,
+                  "replay: " + path + " cannot be read; name a file that --record wrote"};
   std::fseek(file, 0, SEEK_END);
   long end = std::ftell(file);
   std::fseek(file, 0, SEEK_SET);
   char magic[kMagicBytes];
-  if (end < static_cast<long>(kMagicBytes) || std::fread(magic, 1, kMagicBytes, file) != kMagicBytes ||
+  if (end < static_cast<long>(kMagicBytes) ||
+      std::fread(magic, 1, kMagicBytes, file) != kMagicBytes ||
       std::memcmp(magic, kMagic, kMagicBytes) != 0) {
     std::fclose(file);
     return invalid("replay: " + path + " is no recording of this version");

@@ -1,6 +1,7 @@
 // A file of everything a client sent: messages, and the bytes of its uploads.
 //
-// "moai-recording 1\n", then per message: u8 kind, u64 body bytes (little endian), body. Uploads are inline.
+// "moai-recording 1\n", then per message: u8 kind, u64 body bytes (little endian), body. Uploads
+// are inline.
 #pragma once
 #include <cstdio>
 #include <memory>

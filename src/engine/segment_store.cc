@@ -12,7 +12,8 @@ StatusOr<const Defined*> SegmentStore::define(wire::Segment segment) {
   auto defined = std::make_unique<Defined>();
   for (uint32_t slot = 0; slot < segment.slots.size(); slot++)
     if (segment.slots[slot].is_fresh) defined->fresh_slots.push_back(slot);
-  defined->bytes = sizeof(Defined) + segment.words.size() * 8 + segment.views.size() * sizeof(wire::View) +
+  defined->bytes = sizeof(Defined) + segment.words.size() * 8 +
+                   segment.views.size() * sizeof(wire::View) +
                    segment.slots.size() * sizeof(wire::Slot) + segment.op_count() * 8;
   defined->last_use = ++clock_;
   SegmentId id = segment.id;
@@ -36,7 +37,8 @@ void SegmentStore::shrink(const SegmentId& keep) {
   while (bytes_ > bytes_max_ && segments_.size() > 1) {
     auto oldest = segments_.end();
     for (auto at = segments_.begin(); at != segments_.end(); ++at)
-      if (at->first != keep && (oldest == segments_.end() || at->second->last_use < oldest->second->last_use))
+      if (at->first != keep &&
+          (oldest == segments_.end() || at->second->last_use < oldest->second->last_use))
         oldest = at;
     if (oldest == segments_.end()) return;
     bytes_ -= oldest->second->bytes;
@@ -46,7 +48,8 @@ void SegmentStore::shrink(const SegmentId& keep) {
 
 namespace {
 
-Status bind(const wire::Segment& segment, const wire::Execute& execute, std::vector<uint64_t>& by_slot) {
+Status bind(const wire::Segment& segment, const wire::Execute& execute,
+            std::vector<uint64_t>& by_slot) {
   for (auto [slot, storage] : execute.bindings) {
     if (slot >= segment.slots.size() || segment.slots[slot].is_fresh || storage == 0)
       return invalid("[execute] slot " + std::to_string(slot) + " cannot be bound to storage " +

@@ -20,7 +20,8 @@ struct Defined {
   uint64_t last_use = 0;
 };
 
-// Definitions, the least recently used dropped past a limit: the client sends them again when asked.
+// Definitions, the least recently used dropped past a limit: the client sends them again when
+// asked.
 class SegmentStore {
  public:
   explicit SegmentStore(uint64_t bytes_max = uint64_t{256} << 20) : bytes_max_(bytes_max) {}
@@ -36,12 +37,13 @@ class SegmentStore {
   std::unordered_map<SegmentId, std::unique_ptr<Defined>, SegmentIdHash> segments_;
 };
 
-// The last bindings of the kRecentSegments most recently executed segments, in message order: both ends count
-// alike, so a difference always meets its base.
+// The last bindings of the kRecentSegments most recently executed segments, in message order: both
+// ends count alike, so a difference always meets its base.
 class RecentBindings {
  public:
   // The storage id of every slot after `execute` (0 where it is fresh). Valid until the next call.
-  StatusOr<const std::vector<uint64_t>*> update(const wire::Segment& segment, const wire::Execute& execute);
+  StatusOr<const std::vector<uint64_t>*> update(const wire::Segment& segment,
+                                                const wire::Execute& execute);
   size_t size() const { return index_.size(); }
 
  private:

@@ -10,28 +10,34 @@
 namespace moai::engine {
 
 namespace {
-constexpr uint64_t kStagingBytes = 1 << 20;                        // stays in the cache between two copies
+constexpr uint64_t kStagingBytes = 1 << 20;  // stays in the cache between two copies
 constexpr uint64_t kInlineReadBytesMax = kMessageBytesMax - 4096;  // room for the fields around it
 }  // namespace
 
 Session::Session(std::unique_ptr<Connection> connection, Device& device, MemoryLender& lender,
                  SessionOptions options)
     : options_(std::move(options)),
-      line_(std::move(connection), options_.record_path.empty()
-                                       ? MessageTap{}
-                                       : [this](uint8_t kind, wire::Span body) { record(kind, body); }),
+      line_(
+          std::move(connection),
+          options_.record_path.empty()
+              ? MessageTap{}
+              : [this](uint8_t kind, wire::Span body) { record(kind, body); }),
       slabs_(line_, options_.memory_bytes),
       executor_(device, lender, options_.memory_bytes, options_.compiler) {
   if (!options_.trace_path.empty()) {
-    if (Status status = trace_.open(options_.trace_path); !status.ok()) log_warning(status.message());
-    executor_.set_trace([this](const char* name, uint64_t begin, uint64_t end, const std::string& detail) {
-      if (trace_.is_open()) trace_.span(name, begin, end, detail);
-    });
+    if (Status status = trace_.open(options_.trace_path); !status.ok())
+      log_warning(status.message());
+    executor_.set_trace(
+        [this](const char* name, uint64_t begin, uint64_t end, const std::string& detail) {
+          if (trace_.is_open()) trace_.span(name, begin, end, detail);
+        });
   }
   if (!options_.record_path.empty()) {
     StatusOr<std::unique_ptr<RecordingWriter>> writer = RecordingWriter::open(options_.record_path);
-    if (writer.ok()) recording_ = std::move(*writer);
-    else log_warning(writer.status().message());
+    if (writer.ok())
+      recording_ = std::move(*writer);
+    else
+      log_warning(writer.status().message());
   }
 }
 
@@ -92,18 +98,21 @@ Status Session::handle(Item& item) {
     case Kind::upload: return handle_upload(item, std::get<wire::Upload>(item.body));
     case Kind::window_want: {
       Status status = slabs_.want(std::get<wire::WindowWant>(item.body).bytes);
-      return status.code() == StatusCode::resource_exhausted ? fail(item.seq, {status, false}) : status;
+      return status.code() == StatusCode::resource_exhausted ? fail(item.seq, {status, false})
+                                                             : status;
     }
     case Kind::sync: {
       if (!failure_.ok()) return ok_status();  // the client learns of the error instead
-      MOAI_RETURN_IF_ERROR(line_.send(Kind::data, wire::Data{std::get<wire::Sync>(item.body).tag, {}}));
+      MOAI_RETURN_IF_ERROR(
+          line_.send(Kind::data, wire::Data{std::get<wire::Sync>(item.body).tag, {}}));
       return line_.flush();
     }
     case Kind::event_record:
       events_.emplace_back(std::get<wire::EventRecord>(item.body).id, now_ns());
       return ok_status();
     case Kind::error_seen:
-      if (!failure_.is_sticky && std::get<wire::ErrorSeen>(item.body).seq == failed_seq_) failure_ = {};
+      if (!failure_.is_sticky && std::get<wire::ErrorSeen>(item.body).seq == failed_seq_)
+        failure_ = {};
       return ok_status();
     case Kind::hints: return handle_hint(std::get<wire::Hints>(item.body));
     case Kind::close: is_closed_ = true; return ok_status();
@@ -123,11 +132,16 @@ StatusOr<const Defined*> Session::definition_of(Item& item, const wire::Execute&
   MOAI_RETURN_IF_ERROR(
       line_.send(wire::Kind::need_segment, wire::NeedSegment{execute.segment, item.seq}));
   MOAI_RETURN_IF_ERROR(line_.flush());
-  MOAI_ASSIGN_OR_RETURN(std::unique_ptr<wire::Segment> segment, line_.await_definition(execute.segment));
+  MOAI_ASSIGN_OR_RETURN(std::unique_ptr<wire::Segment> segment,
+                        line_.await_definition(execute.segment));
   return segments_.define(std::move(*segment));
 }
 
 Status Session::handle_execute(Item& item, wire::Execute& execute) {
+  if (execute.segment == SegmentId{}) {  // nothing runs: storages died between two cuts
+    executor_.kill(execute.deaths);
+    return ok_status();
+  }
   StatusOr<const Defined*> defined = definition_of(item, execute);
   if (!defined.ok()) {
     if (defined.status().code() == StatusCode::unavailable) return defined.status();
@@ -181,7 +195,8 @@ Status Session::handle_read(const Item& item, const wire::Read& read) {
     return fail(item.seq, {invalid("[read] the place in the window is out of range"), true});
   if (read.window == 0 && view_bytes(read.view) > kInlineReadBytesMax)
     return fail(item.seq, {invalid("[read] " + std::to_string(view_bytes(read.view)) +
-                                   " bytes do not fit a message; give a window"), false});
+                                   " bytes do not fit a message; give a window"),
+                           false});
   MOAI_RETURN_IF_ERROR(read.window == 0 ? send_read(read, **stored) : write_read(read, **stored));
   span("read", begin, std::to_string(view_bytes(read.view)) + " bytes");
   return line_.flush();
@@ -199,13 +214,14 @@ Status Session::write_read(const wire::Read& read, const Stored& stored) {
   bool is_row = is_row_major(read.view);
   uint64_t chunk = is_row ? std::min(bytes, kStagingBytes) : bytes;
   if (staging_.size() < chunk) staging_.resize(chunk);
-  const std::byte* from = stored.block.data + read.view.offset * static_cast<int64_t>(size_of(read.view.dtype));
+  const std::byte* from =
+      stored.block.data + read.view.offset * static_cast<int64_t>(size_of(read.view.dtype));
   if (!is_row) gather(executor_.device(), read.view, stored.block.data, staging_.data());
   for (uint64_t done = 0; done < bytes; done += chunk) {
     uint64_t size = std::min(chunk, bytes - done);
     if (is_row) executor_.device().copy_out(staging_.data(), from + done, size);
-    MOAI_RETURN_IF_ERROR(line_.connection().write(window, read.offset + done, std::span(staging_.data(), size),
-                                                  Line::send_deadline()));
+    MOAI_RETURN_IF_ERROR(line_.connection().write(
+        window, read.offset + done, std::span(staging_.data(), size), Line::send_deadline()));
   }
   if (staging_.size() > 16 * kStagingBytes) staging_ = {};
   return line_.send(wire::Kind::data, wire::Data{read.tag, {}});

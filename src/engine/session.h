@@ -16,19 +16,22 @@ namespace moai::engine {
 struct SessionOptions {
   uint64_t memory_bytes = 0;  // of the accelerator
   Compiler compiler;
-  std::vector<std::string> op_names;      // OpTable
+  std::vector<std::string> op_names;  // OpTable
   std::vector<uint32_t> op_dtype_masks;
-  std::string trace_path, record_path;    // empty: none
-  std::function<void(uint64_t live_bytes, uint64_t busy_ns)> on_progress;  // after work, from run()'s thread
+  std::string trace_path, record_path;  // empty: none
+  std::function<void(uint64_t live_bytes, uint64_t busy_ns)>
+      on_progress;  // after work, from run()'s thread
 };
 
 class Session {
  public:
   // The connection and the device belong to run()'s thread, which also has to make the session.
-  Session(std::unique_ptr<Connection> connection, Device& device, MemoryLender& lender, SessionOptions options);
+  Session(std::unique_ptr<Connection> connection, Device& device, MemoryLender& lender,
+          SessionOptions options);
   ~Session();
 
-  // Serves until the client closes (ok), is gone (unavailable) or breaks the protocol (invalid_argument).
+  // Serves until the client closes (ok), is gone (unavailable) or breaks the protocol
+  // (invalid_argument).
   Status run();
 
  private:
@@ -56,7 +59,7 @@ class Session {
   Executor executor_;
   std::vector<std::byte> staging_;
 
-  Failure failure_;            // what ErrorSeen has to answer; ok: all runs
+  Failure failure_;  // what ErrorSeen has to answer; ok: all runs
   uint64_t failed_seq_ = 0;
   uint64_t finished_seq_ = 0, reported_seq_ = 0;
   std::vector<std::pair<uint64_t, uint64_t>> events_;

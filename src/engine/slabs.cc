@@ -1,6 +1,8 @@
 #include "src/engine/slabs.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstddef>
 #include <string>
 
 #include "moai/limits.h"
@@ -10,6 +12,7 @@ namespace moai::engine {
 namespace {
 constexpr uint64_t kSlabBytesMin = 64 << 10;
 constexpr size_t kSlabsFirst = 2, kSlabsMax = 4;
+constexpr ptrdiff_t kLargeMax = 2;
 constexpr uint64_t kPageBytes = 4096;
 
 constexpr uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
@@ -17,7 +20,8 @@ constexpr uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to 
 
 Slabs::Slabs(Line& line, uint64_t memory_bytes)
     : line_(line),
-      slab_bytes_(round_up(std::clamp<uint64_t>(memory_bytes / 64, kSlabBytesMin, kSlabBytesMax), kPageBytes)) {}
+      slab_bytes_(round_up(std::clamp<uint64_t>(memory_bytes / 64, kSlabBytesMin, kSlabBytesMax),
+                           kPageBytes)) {}
 
 Slabs::~Slabs() {
   for (Slab& slab : slabs_) line_.connection().free_region(slab.region);
@@ -42,10 +46,14 @@ Status Slabs::start() {
 
 Status Slabs::want(uint64_t bytes) {
   if (bytes > kWindowBytesMax || granted_bytes_ + bytes > 4 * kWindowBytesMax)
-    return {StatusCode::resource_exhausted,
-            "[upload] a window of " + std::to_string(bytes) + " bytes is more than one session may have"};
+    return {StatusCode::resource_exhausted, "[upload] a window of " + std::to_string(bytes) +
+                                                " bytes is more than one session may have"};
   if (bytes > slab_bytes_) {
-    MOAI_RETURN_IF_ERROR(grant(round_up(bytes, kPageBytes)));
+    // Everything sent before was moved out already, so windows of that size are free again: two
+    // overlap.
+    auto fits = [&](const Slab& slab) { return slab.region.bytes >= bytes; };
+    if (std::count_if(slabs_.begin(), slabs_.end(), fits) >= kLargeMax) return ok_status();
+    MOAI_RETURN_IF_ERROR(grant(std::bit_ceil(bytes)));
   } else if (small_count_ < kSlabsMax) {
     small_count_++;
     MOAI_RETURN_IF_ERROR(grant(slab_bytes_));
@@ -73,8 +81,8 @@ StatusOr<std::span<const std::byte>> Slabs::find(const wire::Upload& upload) con
 
 Status Slabs::release(const wire::Upload& upload) {
   if (upload.window == 0) return ok_status();
-  MOAI_RETURN_IF_ERROR(
-      line_.send(wire::Kind::window_free, wire::WindowFree{upload.window, upload.offset, upload.bytes}));
+  MOAI_RETURN_IF_ERROR(line_.send(wire::Kind::window_free,
+                                  wire::WindowFree{upload.window, upload.offset, upload.bytes}));
   bool is_half_used = upload.bytes <= slab_bytes_ && upload.offset + upload.bytes > slab_bytes_ / 2;
   if (!is_half_used || small_count_ >= kSlabsMax) return ok_status();
   small_count_++;

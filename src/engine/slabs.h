@@ -22,7 +22,8 @@ class Slabs {
   Status want(uint64_t bytes);
   // The bytes of an upload. Returns invalid_argument when they are in no window.
   StatusOr<std::span<const std::byte>> find(const wire::Upload& upload) const;
-  // They were moved out: the range is the client's again. Grants another slab once one is half used.
+  // They were moved out: the range is the client's again. Grants another slab once one is half
+  // used.
   Status release(const wire::Upload& upload);
 
  private:

@@ -40,7 +40,8 @@ Status answer(transport::Socket socket, const wire::StatusReply& reply) {
   MOAI_RETURN_IF_ERROR(transport::take_route(socket, deadline).status());
   MOAI_ASSIGN_OR_RETURN(transport::Opened opened,
                         transport::open_server(std::move(socket), {false, hello_text()}, deadline));
-  MOAI_RETURN_IF_ERROR(await_message(*opened.connection, wire::Kind::status_request, deadline).status());
+  MOAI_RETURN_IF_ERROR(
+      await_message(*opened.connection, wire::Kind::status_request, deadline).status());
   MOAI_RETURN_IF_ERROR(opened.connection->send(static_cast<uint8_t>(wire::Kind::status_reply),
                                                wire::encode(reply), deadline));
   MOAI_RETURN_IF_ERROR(opened.connection->flush(deadline));

@@ -34,7 +34,8 @@ Extent extent_of(const wire::View& view) {
 template <size_t kSize>
 void copy_row(const std::byte* from, int64_t stride, int64_t count, std::byte* to) {
   for (int64_t i = 0; i < count; i++)
-    std::memcpy(to + i * static_cast<int64_t>(kSize), from + i * stride * static_cast<int64_t>(kSize), kSize);
+    std::memcpy(to + i * static_cast<int64_t>(kSize),
+                from + i * stride * static_cast<int64_t>(kSize), kSize);
 }
 
 void copy_row_of(size_t size, const std::byte* from, int64_t stride, int64_t count, std::byte* to) {
@@ -64,7 +65,8 @@ void gather(Device& device, const wire::View& view, const std::byte* block, std:
   int64_t row = view.sizes[last], at = view.offset - span.low;
   Shape index = Shape::filled(last, 0);
   for (int64_t done = 0; done < count; done += row) {
-    copy_row_of(static_cast<size_t>(size), host.data() + at * size, view.strides[last], row, out + done * size);
+    copy_row_of(static_cast<size_t>(size), host.data() + at * size, view.strides[last], row,
+                out + done * size);
     for (int d = last - 1; d >= 0; d--) {
       at += view.strides[d];
       if (++index[d] < view.sizes[d]) break;

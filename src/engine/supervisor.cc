@@ -16,7 +16,7 @@
 #include "src/base/clock.h"
 #include "src/base/log.h"
 #include "src/engine/status_answer.h"
-#include "transport/open/local.h"
+#include "transport/socket_pair.h"
 
 extern char** environ;
 
@@ -50,7 +50,8 @@ Status Supervisor::watch(int fd, uint32_t events) {
   event.events = events;
   event.data.fd = fd;
   if (::epoll_ctl(epoll_.fd(), EPOLL_CTL_ADD, fd, &event) == 0) return ok_status();
-  return unavailable(std::string("[serve] a descriptor cannot be watched: ") + std::strerror(errno));
+  return unavailable(std::string("[serve] a descriptor cannot be watched: ") +
+                     std::strerror(errno));
 }
 
 Status Supervisor::start() {
@@ -63,10 +64,12 @@ Status Supervisor::start() {
   }
   for (const std::string& url : options_.listen_urls) {
     MOAI_ASSIGN_OR_RETURN(transport::Address address, transport::parse_address(url));
-    MOAI_ASSIGN_OR_RETURN(transport::Socket listener, transport::listen_on(address, options_.insecure_listen));
+    MOAI_ASSIGN_OR_RETURN(transport::Socket listener,
+                          transport::listen_on(address, options_.insecure_listen));
     listeners_.push_back(std::move(listener));
   }
-  for (const transport::Socket& listener : listeners_) MOAI_RETURN_IF_ERROR(watch(listener.fd(), EPOLLIN));
+  for (const transport::Socket& listener : listeners_)
+    MOAI_RETURN_IF_ERROR(watch(listener.fd(), EPOLLIN));
   if (options_.launcher_fd >= 0) {
     close_on_exec(options_.launcher_fd);
     MOAI_RETURN_IF_ERROR(watch(options_.launcher_fd, EPOLLIN | EPOLLHUP));
@@ -82,7 +85,9 @@ void Supervisor::stop() {
 Status Supervisor::start_worker() {
   MOAI_ASSIGN_OR_RETURN(auto pair, transport::socket_pair());
   auto worker = std::make_unique<Worker>();
-  std::array<std::string, 6> words = {"moai", "worker", "--control-fd=" + std::to_string(kWorkerControlFd),
+  std::array<std::string, 6> words = {"moai",
+                                      "worker",
+                                      "--control-fd=" + std::to_string(kWorkerControlFd),
                                       "--device=" + options_.device,
                                       "--device-memory=" + std::to_string(options_.memory_bytes),
                                       "--threads=" + std::to_string(options_.threads)};
@@ -91,7 +96,8 @@ Status Supervisor::start_worker() {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, pair.second.fd(), kWorkerControlFd);
-  int error = ::posix_spawn(&worker->pid, options_.executable.c_str(), &actions, nullptr, argv.data(), environ);
+  int error = ::posix_spawn(&worker->pid, options_.executable.c_str(), &actions, nullptr,
+                            argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0)
     return unavailable(std::string("[serve] a worker cannot be started: ") + std::strerror(error));
@@ -108,7 +114,8 @@ Status Supervisor::run() {
   while (!is_done()) {
     std::array<epoll_event, 64> events;
     bool needs_tick = !pending_.empty() || is_launcher_gone_;
-    int count = ::epoll_wait(epoll_.fd(), events.data(), static_cast<int>(events.size()), needs_tick ? kTickMs : -1);
+    int count = ::epoll_wait(epoll_.fd(), events.data(), static_cast<int>(events.size()),
+                             needs_tick ? kTickMs : -1);
     if (count < 0 && errno != EINTR)
       return unavailable(std::string("[serve] cannot wait for events: ") + std::strerror(errno));
     for (int i = 0; i < count; i++) handle(events[static_cast<size_t>(i)].data.fd);
@@ -121,7 +128,8 @@ Status Supervisor::run() {
 bool Supervisor::is_done() const {
   if (is_stopping_) return true;
   if (!is_launcher_gone_) return false;
-  return std::all_of(workers_.begin(), workers_.end(), [](const auto& w) { return w.second->is_idle; });
+  return std::all_of(workers_.begin(), workers_.end(),
+                     [](const auto& w) { return w.second->is_idle; });
 }
 
 void Supervisor::handle(int fd) {
@@ -145,7 +153,8 @@ void Supervisor::accept_all(const transport::Socket& listener) {
     StatusOr<transport::Socket> socket = transport::accept_from(listener, Deadline{now_ns()});
     if (!socket.ok()) return;
     if (pending_.size() >= kPendingMax) continue;  // closed: the client tries again
-    if (StatusOr<uint32_t> uid = transport::peer_uid(*socket); uid.ok() && *uid != ::getuid() && *uid != 0) {
+    if (StatusOr<uint32_t> uid = transport::peer_uid(*socket);
+        uid.ok() && *uid != ::getuid() && *uid != 0) {
       log_warning("serve: a process of user " + std::to_string(*uid) + " was refused");
       continue;
     }
@@ -177,10 +186,12 @@ void Supervisor::route(transport::Socket socket, const std::string& line) {
 }
 
 void Supervisor::give_session(transport::Socket socket, const std::string& line) {
-  auto idle = std::find_if(workers_.begin(), workers_.end(), [](const auto& w) { return w.second->is_idle; });
+  auto idle = std::find_if(workers_.begin(), workers_.end(),
+                           [](const auto& w) { return w.second->is_idle; });
   if (idle == workers_.end()) {
     if (Status status = start_worker(); !status.ok()) return log_error(status.message());
-    idle = std::find_if(workers_.begin(), workers_.end(), [](const auto& w) { return w.second->is_idle; });
+    idle = std::find_if(workers_.begin(), workers_.end(),
+                        [](const auto& w) { return w.second->is_idle; });
   }
   Worker& worker = *idle->second;
   if (Status status = transport::send_fd(worker.control, socket.fd(), line); !status.ok()) {
@@ -207,7 +218,8 @@ wire::StatusReply Supervisor::snapshot() const {
     if (worker->is_idle) continue;
     reply.used_bytes += worker->live_bytes;
     if (now_ns() - worker->last_ns < 2'000'000'000) percent += worker->utilization_percent;
-    reply.jobs.push_back({worker->client_pid, worker->command, worker->live_bytes, worker->busy_ns, 0, worker->job});
+    reply.jobs.push_back(
+        {worker->client_pid, worker->command, worker->live_bytes, worker->busy_ns, 0, worker->job});
   }
   reply.utilization_percent = std::min(percent, 100u);
   return reply;
@@ -222,7 +234,9 @@ void Supervisor::hear(Worker& worker) {
     }
     switch (message->kind) {
       case ControlKind::extent_want: lend(worker, message->a); break;
-      case ControlKind::extent_ask: (void)send_control(worker.control.fd(), {ControlKind::extent_given, 0, free_bytes_, {}}); break;
+      case ControlKind::extent_ask:
+        (void)send_control(worker.control.fd(), {ControlKind::extent_given, 0, free_bytes_, {}});
+        break;
       case ControlKind::extent_back: {
         uint64_t back = std::min(message->a, worker.lent_bytes);
         worker.lent_bytes -= back;
@@ -244,8 +258,8 @@ void Supervisor::note_stats(Worker& worker, const ControlMessage& message) {
   worker.live_bytes = message.a;
   worker.busy_ns = message.b;
   if (worker.last_ns != 0 && now > worker.last_ns)
-    worker.utilization_percent =
-        static_cast<uint32_t>(std::min<uint64_t>(100, (worker.busy_ns - worker.last_busy_ns) * 100 / (now - worker.last_ns)));
+    worker.utilization_percent = static_cast<uint32_t>(std::min<uint64_t>(
+        100, (worker.busy_ns - worker.last_busy_ns) * 100 / (now - worker.last_ns)));
   worker.last_ns = now;
   worker.last_busy_ns = worker.busy_ns;
 }

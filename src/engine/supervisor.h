@@ -1,5 +1,5 @@
-// `moai serve`: listens, hands each session to a worker process of its own, lends memory, knows who runs.
-// It never sees a tensor. Its end is the end of its workers.
+// `moai serve`: listens, hands each session to a worker process of its own, lends memory, knows who
+// runs. It never sees a tensor. Its end is the end of its workers.
 //
 // Thread rule: one thread runs it; status answers get a short thread each.
 #pragma once
@@ -19,11 +19,11 @@ namespace moai::engine {
 
 struct SupervisorOptions {
   std::vector<std::string> listen_urls;
-  int listen_fd = -1;             // inherited, already listening
-  int launcher_fd = -1;           // a pipe that only the launcher holds: its end ends the server
-  bool insecure_listen = false;   // tcp beyond this host
+  int listen_fd = -1;            // inherited, already listening
+  int launcher_fd = -1;          // a pipe that only the launcher holds: its end ends the server
+  bool insecure_listen = false;  // tcp beyond this host
   std::string device = "cpu";
-  uint64_t memory_bytes = 0;      // lent to all sessions together
+  uint64_t memory_bytes = 0;  // lent to all sessions together
   int threads = 0;
   std::string executable = "/proc/self/exe";  // what workers are started from
 };
@@ -76,8 +76,8 @@ class Supervisor {
   SupervisorOptions options_;
   transport::Socket epoll_, stop_event_;
   std::vector<transport::Socket> listeners_;
-  std::map<int, Pending> pending_;                    // by fd
-  std::map<int, std::unique_ptr<Worker>> workers_;    // by control fd
+  std::map<int, Pending> pending_;                  // by fd
+  std::map<int, std::unique_ptr<Worker>> workers_;  // by control fd
   uint64_t free_bytes_;
   uint64_t next_job_ = 1;
   bool is_launcher_gone_ = false, is_stopping_ = false;

@@ -23,10 +23,11 @@ void Trace::span(const char* name, uint64_t begin_ns, uint64_t end_ns, const std
     escaped += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
   }
   char head[256];
-  std::snprintf(head, sizeof head,
-                R"({"name":"%s","cat":"worker","ph":"X","ts":%.3f,"dur":%.3f,"pid":%d,"tid":1,"args":{"detail":")",
-                name, static_cast<double>(begin_ns) / 1e3, static_cast<double>(end_ns - begin_ns) / 1e3,
-                static_cast<int>(::getpid()));
+  std::snprintf(
+      head, sizeof head,
+      R"({"name":"%s","cat":"worker","ph":"X","ts":%.3f,"dur":%.3f,"pid":%d,"tid":1,"args":{"detail":")",
+      name, static_cast<double>(begin_ns) / 1e3, static_cast<double>(end_ns - begin_ns) / 1e3,
+      static_cast<int>(::getpid()));
   // One write, so that lines of two processes do not mix.
   std::string line = head + escaped + "\"}},\n";
   if (::write(fd_, line.data(), line.size()) < 0) {

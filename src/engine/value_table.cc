@@ -86,14 +86,16 @@ Status check_view(const wire::View& view, uint64_t storage_bytes) {
   for (int i = 0; i < view.sizes.rank(); i++) {
     if (view.sizes[i] < 0) return invalid("[view] a size is negative");
     count *= view.sizes[i];
-    if (count > static_cast<Wide>(kStorageBytesMax)) return invalid("[view] it has too many elements");
+    if (count > static_cast<Wide>(kStorageBytesMax))
+      return invalid("[view] it has too many elements");
     Wide reach = static_cast<Wide>(view.sizes[i] - 1) * view.strides[i];
     (reach < 0 ? low : high) += reach;
   }
   if (count == 0) return ok_status();
   Wide size = static_cast<Wide>(size_of(view.dtype));
   if (low < 0 || (high + 1) * size > static_cast<Wide>(storage_bytes))
-    return invalid("[view] it reaches outside its storage of " + std::to_string(storage_bytes) + " bytes");
+    return invalid("[view] it reaches outside its storage of " + std::to_string(storage_bytes) +
+                   " bytes");
   return ok_status();
 }
 

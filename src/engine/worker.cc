@@ -56,7 +56,8 @@ StatusOr<SessionOptions> session_options(const WorkerOptions& options, Superviso
   return session;
 }
 
-Status serve(const WorkerOptions& options, Device& device, SupervisorLink& link, transport::Socket socket) {
+Status serve(const WorkerOptions& options, Device& device, SupervisorLink& link,
+             transport::Socket socket) {
   MOAI_RETURN_IF_ERROR(transport::take_route(socket, in_seconds(kHandshakeSeconds)).status());
   wire::Hello hello;
   hello.version = MOAI_VERSION;
@@ -66,8 +67,9 @@ Status serve(const WorkerOptions& options, Device& device, SupervisorLink& link,
   wire::Bytes bytes = wire::encode(hello);
   transport::HandshakeOptions handshake;
   handshake.hello.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  MOAI_ASSIGN_OR_RETURN(transport::Opened opened,
-                        transport::open_server(std::move(socket), handshake, in_seconds(kHandshakeSeconds)));
+  MOAI_ASSIGN_OR_RETURN(
+      transport::Opened opened,
+      transport::open_server(std::move(socket), handshake, in_seconds(kHandshakeSeconds)));
   MOAI_ASSIGN_OR_RETURN(wire::Hello client,
                         wire::decode<wire::Hello>(std::as_bytes(std::span(opened.peer_hello))));
   ControlMessage job{ControlKind::job, static_cast<uint64_t>(client.pid), 0, {}};
@@ -84,13 +86,15 @@ int run_worker(const WorkerOptions& options) {
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGINT, SIG_IGN);  // the supervisor decides
   ::prctl(PR_SET_NAME, "moai-worker");
-  std::unique_ptr<Device> device = open_device(options.device, {options.threads, options.memory_bytes});
+  std::unique_ptr<Device> device =
+      open_device(options.device, {options.threads, options.memory_bytes});
   if (device == nullptr) {
     log_error("worker: no device is called \"" + options.device + "\"");
     return 8;
   }
   transport::Socket control(options.control_fd);
-  StatusOr<std::pair<transport::Socket, std::string>> taken = transport::receive_fd(control, Deadline{});
+  StatusOr<std::pair<transport::Socket, std::string>> taken =
+      transport::receive_fd(control, Deadline{});
   if (!taken.ok()) return 0;  // the supervisor ended before a session came
   // Never destroyed: its thread watches until the process ends.
   auto* link = new SupervisorLink(control.release());

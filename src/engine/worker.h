@@ -6,10 +6,10 @@
 namespace moai::engine {
 
 struct WorkerOptions {
-  int control_fd = -1;          // to the supervisor
+  int control_fd = -1;  // to the supervisor
   std::string device = "cpu";
-  uint64_t memory_bytes = 0;    // of the accelerator
-  int threads = 0;              // 0: the cores that this process may use
+  uint64_t memory_bytes = 0;  // of the accelerator
+  int threads = 0;            // 0: the cores that this process may use
 };
 
 // Returns the exit status.

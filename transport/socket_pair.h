@@ -2,11 +2,11 @@
 #pragma once
 #include <utility>
 
-#include "transport/open/open.h"
+#include "src/base/fd.h"
 
 namespace moai::transport {
 
 // Two connected unix sockets, closed on exec.
-StatusOr<std::pair<Socket, Socket>> socket_pair();
+StatusOr<std::pair<Fd, Fd>> socket_pair();
 
 }  // namespace moai::transport

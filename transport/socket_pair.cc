@@ -1,4 +1,4 @@
-#include "transport/open/local.h"
+#include "transport/socket_pair.h"
 
 #include <sys/socket.h>
 
@@ -7,11 +7,11 @@
 
 namespace moai::transport {
 
-StatusOr<std::pair<Socket, Socket>> socket_pair() {
+StatusOr<std::pair<Fd, Fd>> socket_pair() {
   int fds[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
     return unavailable("[transport] no pair of sockets can be made: " + errno_text(errno));
-  return std::pair(Socket(fds[0]), Socket(fds[1]));
+  return std::pair(Fd(fds[0]), Fd(fds[1]));
 }
 
 }  // namespace moai::transport
