@@ -112,12 +112,20 @@ int TileBuilder::root(ir::ValueId v, uint32_t map) {
 
 int TileBuilder::view(ir::ValueId v, uint32_t map) {
   if (g_.def(v)->op == Prim::bitcast) return is_copied_[index_of(v)] ? fail("a bitcast has no copy kernel") : load(v, map);
-  IndexMap below = region_.map(map);
-  ir::ValueId end = region_.follow(g_, v, below, [&](ir::ValueId x) { return x == v || folds(g_, is_copied_, x); });
-  if (folds(g_, is_copied_, end) || end == v)
-    return fail("%" + std::to_string(index_of(end)) + ", a " + std::string(info(g_.def(end)->op).name) +
-                ", does not fold where fusion said so");
-  return value(end, region_.intern(below));
+  // A view that became a copy after fusion looked through it may be one at which the map does not fit a row:
+  // then the way goes on below it, as it did then.
+  for (int copies = 0; copies < kRankMax; copies++) {
+    IndexMap below = region_.map(map);
+    int left = copies;
+    ir::ValueId end = region_.follow(g_, v, below, [&](ir::ValueId x) {
+      if (x == v || folds(g_, is_copied_, x)) return true;
+      bool is_copy = is_copied_[index_of(x)] && class_of(g_, *g_.def(x)) == NodeClass::view;
+      return is_copy && left-- > 0;
+    });
+    if (end != v && !folds(g_, is_copied_, end)) return value(end, region_.intern(below));
+  }
+  return fail("%" + std::to_string(index_of(v)) + ", a " + std::string(info(g_.def(v)->op).name) +
+              ", does not fold where fusion said so");
 }
 
 int TileBuilder::rounded(int reg, DType dtype) {

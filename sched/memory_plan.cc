@@ -128,8 +128,11 @@ class Planner {
         if (a.output >= kernel.uses.size() || a.input >= kernel.uses.size())
           return invalid("[memory plan] an alias names no use of its kernel");
         if (kernel.uses[a.output].value != v) continue;
+        if (a.must) base = kernel.uses[a.input].value;
+      }
+      for (const PlanAlias& a : kernel.aliases) {
         uint32_t in = kernel.uses[a.input].value;
-        if (a.must) base = in;
+        if (kernel.uses[a.output].value != v || (base != kNone && in != base)) continue;
         if (shared == kNone && can_share(kernel, k, a.output, a.input) && take_over(v, in, k)) shared = in;
       }
       if (shared == kNone) settle(v, k);
