@@ -1,6 +1,6 @@
 // Plans of random kernel lists, replayed on memory that remembers whose bytes it holds.
-#include <catch2/catch.hpp>
 #include <algorithm>
+#include <catch2/catch.hpp>
 #include <map>
 #include <random>
 
@@ -36,7 +36,8 @@ class Memory {
   }
   bool overlap(uint32_t a, uint32_t b) const {
     const Buffer &x = plan_.buffers[a], &y = plan_.buffers[b];
-    return x.kind == y.kind && x.index == y.index && x.offset < y.offset + y.bytes && y.offset < x.offset + x.bytes;
+    return x.kind == y.kind && x.index == y.index && x.offset < y.offset + y.bytes &&
+           y.offset < x.offset + x.bytes;
   }
 
  private:
@@ -62,12 +63,15 @@ class Replay {
     for (uint32_t v = 0; v < c_.values.size(); v++) {
       const Buffer& b = plan_.buffers[v];
       if (b.offset % 256 != 0) return "value " + std::to_string(v) + " is not aligned";
-      if (b.kind == BufferKind::arena && b.offset + b.bytes > plan_.arena_bytes) return "the arena is too small";
+      if (b.kind == BufferKind::arena && b.offset + b.bytes > plan_.arena_bytes)
+        return "the arena is too small";
     }
     for (uint32_t k = 0; k <= c_.kernels.size(); k++) {
-      if (!copies_before(k)) return "kernel " + std::to_string(k) + ": a copy of bytes that are gone";
+      if (!copies_before(k))
+        return "kernel " + std::to_string(k) + ": a copy of bytes that are gone";
       if (k == c_.kernels.size()) break;
-      if (std::string wrong = kernel(k); !wrong.empty()) return "kernel " + std::to_string(k) + ": " + wrong;
+      if (std::string wrong = kernel(k); !wrong.empty())
+        return "kernel " + std::to_string(k) + ": " + wrong;
     }
     for (uint32_t v = 0; v < c_.values.size(); v++) {
       int32_t slot = c_.values[v].output_slot;
@@ -75,14 +79,16 @@ class Replay {
       uint32_t home = v;  // a value that lies in the slot's block
       for (uint32_t i = 0; i < c_.values.size(); i++)
         if (c_.values[i].input_slot == slot) home = i;
-      if (!memory_.holds(home, v)) return "slot " + std::to_string(slot) + " does not hold its output";
+      if (!memory_.holds(home, v))
+        return "slot " + std::to_string(slot) + " does not hold its output";
     }
     for (uint32_t v = 0; v < c_.values.size(); v++) {
       if (c_.values[v].input_slot < 0) continue;
       bool is_replaced = std::any_of(c_.values.begin(), c_.values.end(), [&](const PlanValue& o) {
         return o.output_slot == c_.values[v].input_slot;
       });
-      if (!is_replaced && !memory_.holds(v, v)) return "an input that nobody updates was overwritten";
+      if (!is_replaced && !memory_.holds(v, v))
+        return "an input that nobody updates was overwritten";
     }
     return "";
   }
@@ -107,11 +113,12 @@ class Replay {
       if (!use.is_write) continue;
       for (size_t i = 0; i < kernel.uses.size(); i++) {
         const PlanUse& other = kernel.uses[i];
-        if (i == u || !memory_.overlap(use.value, other.value) || other.value == use.value) continue;
+        if (i == u || !memory_.overlap(use.value, other.value) || other.value == use.value)
+          continue;
         if (other.is_write) return "two results overlap";
-        bool is_allowed = std::any_of(kernel.aliases.begin(), kernel.aliases.end(), [&](const PlanAlias& a) {
-          return a.output == u && a.input == i;
-        });
+        bool is_allowed =
+            std::any_of(kernel.aliases.begin(), kernel.aliases.end(),
+                        [&](const PlanAlias& a) { return a.output == u && a.input == i; });
         if (!is_allowed && !is_base(kernel, i)) return "a result overwrites an operand";
       }
     }
@@ -123,7 +130,8 @@ class Replay {
     return "";
   }
   static bool is_base(const PlanKernel& kernel, size_t u) {
-    return std::any_of(kernel.aliases.begin(), kernel.aliases.end(), [&](const PlanAlias& a) { return a.must && a.input == u; });
+    return std::any_of(kernel.aliases.begin(), kernel.aliases.end(),
+                       [&](const PlanAlias& a) { return a.must && a.input == u; });
   }
 
   const Case& c_;
@@ -148,12 +156,14 @@ Case random_case(uint64_t seed) {
     PlanKernel kernel;
     for (uint32_t r = 0, n = pick(4); r < n; r++) {
       // Mostly what was made last.
-      uint32_t back = pick(3) ? pick(std::min<uint32_t>(4, static_cast<uint32_t>(readable.size()))) : pick(readable.size());
+      uint32_t back = pick(3) ? pick(std::min<uint32_t>(4, static_cast<uint32_t>(readable.size())))
+                              : pick(readable.size());
       kernel.uses.push_back({readable[readable.size() - 1 - back], false});
     }
     size_t reads = kernel.uses.size();
     for (uint32_t w = 0, n = 1 + pick(2); w < n; w++) {
-      uint64_t bytes = reads && pick(2) ? c.values[kernel.uses[pick(reads)].value].bytes : kCell * (1 + pick(4));
+      uint64_t bytes =
+          reads && pick(2) ? c.values[kernel.uses[pick(reads)].value].bytes : kCell * (1 + pick(4));
       uint32_t v = add({bytes, -1, -1, -1});
       uint32_t output = static_cast<uint32_t>(kernel.uses.size());
       kernel.uses.push_back({v, true});
@@ -176,7 +186,8 @@ Case random_case(uint64_t seed) {
         break;
       }
   for (uint32_t v = inputs; v < c.values.size(); v++)
-    if (c.values[v].output_slot < 0 && pick(6) == 0) c.values[v].output_slot = static_cast<int32_t>(c.slots++);
+    if (c.values[v].output_slot < 0 && pick(6) == 0)
+      c.values[v].output_slot = static_cast<int32_t>(c.slots++);
   return c;
 }
 
@@ -205,7 +216,8 @@ TEST_CASE("An updated parameter is written into its storage's block") {
 
 TEST_CASE("A later reader of the old version costs a copy at the end") {
   std::vector<PlanValue> values = {{256, 0, -1, -1}, {256, -1, 0, -1}, {256, -1, 1, -1}};
-  std::vector<PlanKernel> kernels = {{{{0, false}, {1, true}}, {{1, 0, false}}}, {{{0, false}, {2, true}}, {}}};
+  std::vector<PlanKernel> kernels = {{{{0, false}, {1, true}}, {{1, 0, false}}},
+                                     {{{0, false}, {2, true}}, {}}};
   auto plan = memory_plan(values, kernels, 2);
   REQUIRE(plan.ok());
   REQUIRE(plan->copies.size() == 1);
@@ -215,7 +227,8 @@ TEST_CASE("A later reader of the old version costs a copy at the end") {
 
 TEST_CASE("Updates of parts in a row stay in the storage's block") {
   std::vector<PlanValue> values = {{256, 0, -1, -1}, {256, -1, -1, -1}, {256, -1, 0, -1}};
-  std::vector<PlanKernel> kernels = {{{{1, true}, {0, false}}, {{0, 1, true}}}, {{{2, true}, {1, false}}, {{0, 1, true}}}};
+  std::vector<PlanKernel> kernels = {{{{1, true}, {0, false}}, {{0, 1, true}}},
+                                     {{{2, true}, {1, false}}, {{0, 1, true}}}};
   auto plan = memory_plan(values, kernels, 1);
   REQUIRE(plan.ok());
   CHECK(plan->copies.empty());
@@ -267,7 +280,8 @@ TEST_CASE("The arena is close to the largest sum of live bytes") {
           end[use.value] = k;
         }
       for (uint32_t v = 1; v < c.values.size(); v++)
-        for (uint32_t k = first[v]; c.values[v].output_slot < 0 && k <= end[v]; k++) live[k] += c.values[v].bytes;
+        for (uint32_t k = first[v]; c.values[v].output_slot < 0 && k <= end[v]; k++)
+          live[k] += c.values[v].bytes;
       uint64_t peak = *std::max_element(live.begin(), live.end());
       INFO("seed " << seed << ", layers " << layers);
       CHECK(static_cast<double>(plan->arena_bytes) <= 1.15 * static_cast<double>(peak));
