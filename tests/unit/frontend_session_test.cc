@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <iostream>
 
-#include "tests/unit/frontend_fake_server.h"
 #include "src/frontend/session_client.h"
+#include "tests/unit/frontend_fake_server.h"
 
 using namespace moai;
 using namespace moai::frontend;
@@ -244,22 +245,22 @@ TEST_CASE("session: the death of the server ends a wait at once and stays") {
 TEST_CASE("session: a silent server is given up, one that answers pings is not") {
   FakeServer server;
   SessionOptions options = options_for(server);
-  options.silence_seconds = 0.4;
+  options.silence_seconds = 1;
   SessionClient session(options);
   REQUIRE(session.sync(false).ok());
   server.holds_data = true;
   std::thread patient([&] {
-    ::usleep(1'000'000);
+    ::usleep(1'500'000);
     server.holds_data = false;
   });
   std::vector<std::byte> out(4);
   CHECK(session.read(1, bytes_view(4), out).ok());
   patient.join();
-  CHECK(server.count(Kind::hints) >= 2);
+  CHECK(server.count(Kind::hints) >= 1);
   server.is_mute = true;
   Status lost = session.sync(false);
   CHECK(lost.code() == StatusCode::unavailable);
-  CHECK_THAT(lost.message(), Contains("no answer for 0.4 s"));
+  CHECK_THAT(lost.message(), Contains("no answer for 1.0 s"));
 }
 
 TEST_CASE("session: without a server the sentence names the addresses and what to do") {
@@ -329,12 +330,28 @@ TEST_CASE("session: deaths alone travel in an Execute of no segment") {
   CHECK(session.counters().segments_compiled == 0);
 }
 
-TEST_CASE("session: a large new segment waits for its memory") {
+TEST_CASE("session: a large new segment that does not fit fails at its own cut") {
   FakeServer server;
   server.memory_bytes = 70;
   SessionClient session(options_for(server));
   server.fail_in = 1;
-  CHECK(run(session).code() == StatusCode::resource_exhausted);  // at its own cut
+  // At its own cut, though nothing is read.
+  CHECK(run(session).code() == StatusCode::resource_exhausted);
+}
+
+TEST_CASE("session: only a large segment that is new waits for its memory") {
+  FakeServer server;
+  server.memory_bytes = 70;
+  std::atomic<bool> goes_on{true};
+  SessionOptions options = options_for(server);
+  options.poll = [&] { return goes_on.load(); };
+  SessionClient session(options);
+  REQUIRE(session.ensure().ok());
+  server.holds_done = true;
+  goes_on = false;
+  CHECK(run(session).code() == StatusCode::interrupted);
+  CHECK(session.counters().waits_memory == 1);
+  CHECK(run(session).ok());  // seen before
   CHECK(session.counters().waits_memory == 1);
 }
 
@@ -371,7 +388,7 @@ TEST_CASE("session: a waiting reader gives the connection away") {
   REQUIRE(server.saw(Kind::read));
   uint64_t begin = now_ns();
   CHECK(run(session).ok());
-  CHECK(now_ns() - begin < 1'000'000'000);
+  CHECK(now_ns() - begin < 3'000'000'000);
   server.holds_data = false;
   reader.join();
 }
@@ -411,4 +428,26 @@ TEST_CASE("session: in a fork child every call says what to do") {
   REQUIRE(::waitpid(child, &status, 0) == child);
   CHECK(status == 0);
   CHECK(session->sync(false).ok());  // the parent goes on
+}
+
+TEST_CASE("cost of a read and of a repeated segment", "[.bench]") {
+  FakeServer server;
+  SessionClient session(options_for(server));
+  auto data = pattern(4);
+  REQUIRE(session.upload(1, data).ok());
+  REQUIRE(run(session).ok());
+  auto best_of = [](int rounds, auto f) {
+    uint64_t best = UINT64_MAX;
+    for (int i = 0; i < rounds; i++) {
+      uint64_t begin = now_ns();
+      f();
+      best = std::min(best, now_ns() - begin);
+    }
+    return best;
+  };
+  std::vector<std::byte> out(4);
+  std::cout << "read of 4 bytes: "
+            << best_of(2000, [&] { (void)session.read(1, bytes_view(4), out); }) << " ns\n";
+  std::cout << "repeated segment handed over: " << best_of(2000, [&] { (void)run(session); })
+            << " ns\n";
 }
