@@ -39,6 +39,7 @@ class TileCompiler {
  private:
   Status read_program();
   Status read_inst(const TileInst& inst);
+  Status read_indexed(TileNode& op);
   void copy_bytes_only();
   Extent extent_of_map(int map) const;
   int add_value(TileType type, Extent extent, int level);

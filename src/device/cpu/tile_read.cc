@@ -108,6 +108,24 @@ Status TileCompiler::check_inst(const TileInst& i) const {
   return ok_status();
 }
 
+// iota and random numbers: elements of a map that is no buffer.
+Status TileCompiler::read_indexed(TileNode& op) {
+  const bool is_iota = op.inst.op == TileOp::iota;
+  // Maps follow the buffers: one for each rng map, then one for each dimension.
+  op.map = static_cast<int>(p_->buffers.size() + (is_iota ? p_->rng_maps.size() : 0)) +
+           static_cast<int>(op.inst.imm_i);
+  op.extent = extent_of_map(op.map);
+  if (is_iota) return ok_status();
+  for (const auto& [r, operand] : {std::pair{op.inst.a, &op.a}, std::pair{op.inst.b, &op.b}}) {
+    *operand = converted(current_[static_cast<size_t>(r)], TileType::i64);
+    const TileValue& v = values_[static_cast<size_t>(*operand)];
+    if (v.extent != Extent::uniform)
+      return unimplemented("[rng] needs one key and offset for all elements");
+    op.level = std::max(op.level, v.level);
+  }
+  return ok_status();
+}
+
 Status TileCompiler::read_inst(const TileInst& inst) {
   MOAI_RETURN_IF_ERROR(check_inst(inst));
   const auto value_of = [&](int r) { return r < 0 ? kNone : current_[static_cast<size_t>(r)]; };
@@ -139,18 +157,8 @@ Status TileCompiler::read_inst(const TileInst& inst) {
     case TileOp::iota:
     case TileOp::rng:
     case TileOp::rng_bits: {
-      const bool is_iota = inst.op == TileOp::iota;
-      // Maps follow the buffers: one for each rng map, then one for each dimension.
-      op.map = static_cast<int>(p_->buffers.size() + (is_iota ? p_->rng_maps.size() : 0)) +
-               static_cast<int>(inst.imm_i);
-      if (!is_iota) {
-        op.a = converted(use(inst.a), TileType::i64);
-        op.b = converted(use(inst.b), TileType::i64);
-        if (op.extent != Extent::uniform)
-          return unimplemented("[rng] needs one key and offset for all elements");
-        if (inst.op == TileOp::rng_bits) type = TileType::i64;
-      }
-      op.extent = extent_of_map(op.map);
+      MOAI_RETURN_IF_ERROR(read_indexed(op));
+      if (inst.op == TileOp::rng_bits) type = TileType::i64;
       break;
     }
     case TileOp::compute: {
