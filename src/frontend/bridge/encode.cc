@@ -150,9 +150,14 @@ bool can_encode(const OpInfo& info, Arguments arguments) {
 }
 
 void record(const OpInfo& info, Arguments arguments, std::span<const at::Tensor> outputs) {
-  runtime().check_usable();
   RandomState random;
   if (info.is_random) random = draw(generator_of(arguments), random_words(outputs));
+  record_random(info, arguments, outputs, random);
+}
+
+void record_random(const OpInfo& info, Arguments arguments, std::span<const at::Tensor> outputs,
+                   const RandomState& random) {
+  runtime().check_usable();
   frontend::Recorder& r = runtime().recorder();
   {
     std::lock_guard lock(r.mutex());

@@ -5,6 +5,7 @@
 
 #include <span>
 
+#include "src/frontend/bridge/generator.h"
 #include "src/frontend/bridge/op_info.h"
 
 namespace moai::bridge {
@@ -16,6 +17,10 @@ bool can_encode(const OpInfo& info, Arguments arguments);
 // Appends the op. `outputs`: what it writes, in order; undefined ones are allowed.
 // Requires: can_encode(), and that every output is expressible.
 void record(const OpInfo& info, Arguments arguments, std::span<const at::Tensor> outputs);
+
+// The same with a state that the caller drew.
+void record_random(const OpInfo& info, Arguments arguments, std::span<const at::Tensor> outputs,
+                   const RandomState& random);
 
 // The generator among the arguments, or an undefined one.
 at::Generator generator_of(Arguments arguments);

@@ -74,7 +74,7 @@ const at::Generator& default_generator() {
 at::Generator new_generator() { return at::make_generator<Generator>(); }
 
 RandomState draw(const at::Generator& generator, uint64_t words) {
-  const at::Generator& g = generator.defined() ? generator : default_generator();
+  at::Generator g = generator.defined() ? generator : default_generator();
   TORCH_CHECK(g.device().type() == c10::DeviceType::CUDA, "Expected a 'cuda' device type for generator but found '",
               g.device().type(), "'");
   std::lock_guard lock(g.mutex());

@@ -20,7 +20,7 @@ struct Event {
   uint64_t id = 0;  // 0: no time is asked of it
 };
 
-c10::Stream stream_of(c10::StreamId id) { return {c10::Stream::UNSAFE, kDevice, id}; }
+c10::Stream stream_of(c10::StreamId id) { return c10::Stream(c10::Stream::UNSAFE, kDevice, id); }
 
 void check_ordinal(c10::Device d) {
   TORCH_CHECK(!d.has_index() || d.index() == 0, "CUDA error: invalid device ordinal");

@@ -2,13 +2,11 @@
 #include "src/frontend/bridge/runtime.h"
 
 #include <pthread.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
 
-#include "moai/limits.h"
 #include "src/frontend/bridge/errors.h"
 
 namespace moai::bridge {
@@ -60,7 +58,6 @@ bool has_runtime() { return g_runtime.load() != nullptr; }
 
 void Runtime::cut(bool is_step) {
   check_usable();
-  records_since_cut_ = 0;
   throw_if_error(recorder_.cut(is_step));
 }
 
@@ -73,7 +70,7 @@ void Runtime::synchronize() {
 
 void Runtime::after_record() {
   if (is_blocking_) return synchronize();
-  if (records_since_cut_.fetch_add(1, std::memory_order_relaxed) + 1 >= kSegmentOpsMax) cut();
+  if (recorder_.wants_cut()) cut();
 }
 
 void Runtime::check_usable() const {

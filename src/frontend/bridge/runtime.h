@@ -50,7 +50,6 @@ class Runtime {
   std::unique_ptr<frontend::Session> session_;
   frontend::Recorder recorder_;
   std::atomic<bool> is_bad_fork_{false};
-  std::atomic<uint64_t> records_since_cut_{0};
   std::atomic<uint64_t> total_memory_{0};
   bool is_blocking_ = false, refuses_fallback_ = false;
   mutable std::mutex fallback_mutex_;
