@@ -15,6 +15,8 @@ inline constexpr uint32_t kRingToServerBytes = 1u << 20;
 inline constexpr uint32_t kRingToClientBytes = 256u << 10;
 inline constexpr uint32_t kInlineBytesMax = 256;  // uploads and reads inline up to this
 inline constexpr uint64_t kWindowBytesMax = uint64_t{16} << 30;
+inline constexpr uint32_t kRegionsMax = 4096;      // of one connection, each side
+inline constexpr uint32_t kHelloBytesMax = 16384;  // handshake packet, header included
 
 // Segments (src/wire, src/frontend).
 inline constexpr uint32_t kSegmentOpsMax = 65536;

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "moai/transport.h"
+#include "src/base/fd.h"
 
 namespace moai::transport {
 
@@ -18,25 +19,18 @@ StatusOr<Address> parse_address(std::string_view url);
 std::string to_string(const Address&);
 
 // A listening or connected socket, closed with its owner.
-class Socket {
- public:
-  Socket() = default;
-  explicit Socket(int fd) : fd_(fd) {}
-  Socket(Socket&& o) noexcept : fd_(o.release()) {}
-  Socket& operator=(Socket&& o) noexcept;
-  ~Socket();
-  int fd() const { return fd_; }
-  int release() { int f = fd_; fd_ = -1; return f; }
+using Socket = Fd;
 
- private:
-  int fd_ = -1;
-};
-
-StatusOr<Socket> listen_on(const Address&);
-// tcp: loopback only unless insecure_listen.
+// tcp: loopback only unless insecure_listen. Port 0: any free one, see local_address().
+StatusOr<Socket> listen_on(const Address&, bool insecure_listen = false);
 StatusOr<Socket> connect_to(const Address&, Deadline);
+// The next connection of a listening socket.
+StatusOr<Socket> accept_from(const Socket& listener, Deadline);
+// Where a tcp socket is bound.
+StatusOr<Address> local_address(const Socket&);
 
-// The 64-byte cleartext route line that begins every connection: "moai/1 <rest>", blank-padded, newline last.
+// The 64-byte cleartext route line that begins every connection: "moai/1 <rest>", blank-padded,
+// newline last.
 inline constexpr size_t kRouteBytes = 64;
 std::string route_line(std::string_view rest);
 Status send_route(const Socket&, std::string_view rest, Deadline);
@@ -52,15 +46,18 @@ StatusOr<std::pair<Socket, std::string>> receive_fd(const Socket&, Deadline);
 StatusOr<uint32_t> peer_uid(const Socket&);
 
 struct HandshakeOptions {
-  bool offer_shm = true;  // on unix sockets; used when passing the fd works
-  std::string hello;      // opaque to transport: src/wire's Hello
+  bool offer_shm = true;   // on unix sockets; used when passing the fd works
+  std::string hello = {};  // opaque to transport: src/wire's Hello
+  uint64_t schema = 0;     // of the messages; both ends must have the same
+  bool check_sums =
+      false;  // checksums on shm too (tcp always has them); used when both ends ask for it
 };
 struct Opened {
   std::unique_ptr<Connection> connection;
   std::string peer_hello;
 };
-// Both ends call it on a connected socket after the route line: exchanges hellos (at most 16 KiB, versions
-// checked) and picks the path.
+// Both ends call it on a connected socket after the route line: exchanges hellos (at most 16 KiB,
+// versions checked) and picks the path.
 StatusOr<Opened> open_client(Socket, const HandshakeOptions&, Deadline);
 StatusOr<Opened> open_server(Socket, const HandshakeOptions&, Deadline);
 
