@@ -62,9 +62,10 @@ void lower_index_reduce(OpContext& c) {  // self, dim, index, source, reduce, in
 
 void lower_gather(OpContext& c) {  // self, dim, index
   Indexed x = read_indexed(c);
-  Expr index = x.ranked(c, c.read_next());
-  if (index.shape().numel() == 0)
+  ValueId given = c.read_next();
+  if (c.b.shape(given).numel() == 0)
     return c.finish(c.b.constant(0, x.base.dtype(), c.output_shape()));
+  Expr index = x.ranked(c, given);
   Shape size = x.covered(c, index.shape());
   if (!c.b.status().ok()) return;
   Shape none = Shape::filled(size.rank(), 0), every = Shape::filled(size.rank(), 1);
@@ -80,8 +81,10 @@ struct Scattered {
 
 Scattered read_scattered(OpContext& c) {
   Scattered s{read_indexed(c), {}, {}};
-  s.index = s.x.ranked(c, c.read_next());
+  s.index = {&c.b, c.read_next()};
   Operand source = next_operand(c);
+  if (s.index.shape().numel() == 0) return s;  // of any rank
+  s.index = s.x.ranked(c, s.index.v);
   const Shape& shape = s.index.shape();
   if (source.is_number) {
     s.source = as(c, source, s.x.base.dtype(), shape);

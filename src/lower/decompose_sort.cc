@@ -59,6 +59,7 @@ void lower_topk(OpContext& c) {  // self, k, dim, largest, sorted
 
 // Element k of each row of a sorted pair.
 ValueId element(OpContext& c, ValueId sorted, int axis, int64_t k, bool keep) {
+  if (!c.b.status().ok()) return ValueId::none;
   Shape size = c.b.shape(sorted), start = Shape::filled(size.rank(), 0);
   start[axis] = k;
   size[axis] = 1;
@@ -137,8 +138,11 @@ void lower_searchsorted(OpContext& c) {  // sequence, values, out_int32, right, 
   c.args.integer();
   const bool is_right = c.args.integer_or(0) != 0;
   const bool says_right = c.has_more() && c.args.text() == "right";
-  if (c.has_more() && c.args.tensor())
-    return c.fail(unimplemented("takes no sorter; index the sequence by it first"));
+  if (c.has_more()) {
+    std::optional<ValueId> sorter = c.read_next_optional();
+    if (sorter && rows.shape.rank() > 0)
+      rows = operand_of(c, c.b.take_along(rows.value, *sorter, rows.shape.rank() - 1));
+  }
   finish_search(c, rows, values, is_right || says_right);
 }
 
@@ -168,6 +172,7 @@ void lower_repeat_interleave(OpContext& c) {  // repeats, output_size -> which e
   const Shape& shape = c.output_shape();
   if (repeats.rank() != 1 || shape.rank() != 1) return c.fail(invalid("takes a vector of counts"));
   Expr ends{&c.b, c.b.scan(ReduceKind::sum, repeats.v, 0)};
+  if (!c.b.status().ok()) return;
   c.finish(count_before(ends, {&c.b, c.b.iota(0, DType::i64, shape)}, true).v);
 }
 
