@@ -1,5 +1,5 @@
-// The passes before fusion, in order: local rules with common subexpressions, again over what they made, then
-// fma and dead code.
+// The passes before fusion, in order: local rules with common subexpressions, again over what they
+// made, then fma and dead code.
 #include <utility>
 #include <vector>
 
@@ -28,14 +28,15 @@ std::vector<uint32_t> use_counts(const Graph& g) {
   return uses;
 }
 
-// The graph with each live node replaced by what `rule` gives for it, or kept where that is none. `rule` sees
-// the old node and one with operands of the new graph.
+// The graph with each live node replaced by what `rule` gives for it, or kept where that is none.
+// `rule` sees the old node and one with operands of the new graph.
 template <class Rule>
 Graph rebuild(const Graph& g, Rule&& rule) {
   std::vector<uint32_t> uses = use_counts(g);
   Rewriter r;
   std::vector<ValueId> now(g.value_count(), ValueId::none);
-  for (const ir::Input& i : g.inputs()) now[index_of(i.value)] = r.add_input(i.kind, i.index, g.type(i.value));
+  for (const ir::Input& i : g.inputs())
+    now[index_of(i.value)] = r.add_input(i.kind, i.index, g.type(i.value));
   for (const Node& n : g.nodes()) {
     bool is_used = false;
     for (ValueId v : n.results) is_used |= uses[index_of(v)] > 0;
@@ -65,7 +66,8 @@ ValueId simplify(Rewriter& r, const Node& n, const Type& result) {
 }
 
 // a * b + c with a product that nobody else reads is rounded once.
-ValueId make_fma(Rewriter& r, const Graph& g, const Node& old, const Node& n, const std::vector<uint32_t>& uses) {
+ValueId make_fma(Rewriter& r, const Graph& g, const Node& old, const Node& n,
+                 const std::vector<uint32_t>& uses) {
   DType t = g.type(old.results[0]).dtype;
   if (n.op != Prim::add || (t != DType::f32 && t != DType::f64)) return ValueId::none;
   for (size_t side = 0; side < 2; side++) {
@@ -83,16 +85,18 @@ ValueId make_fma(Rewriter& r, const Graph& g, const Node& old, const Node& n, co
 
 Graph canonicalize(const Graph& graph) {
   auto local = [](const Graph& g) {
-    return rebuild(g, [&](Rewriter& r, const Node& old, const Node& n, const std::vector<uint32_t>&) {
-      return simplify(r, n, g.type(old.results[0]));
-    });
+    return rebuild(g,
+                   [&](Rewriter& r, const Node& old, const Node& n, const std::vector<uint32_t>&) {
+                     return simplify(r, n, g.type(old.results[0]));
+                   });
   };
   Graph g = local(local(graph));
-  g = rebuild(g, [&](Rewriter& r, const Node& old, const Node& n, const std::vector<uint32_t>& uses) {
-    return make_fma(r, g, old, n, uses);
-  });
+  g = rebuild(g, [&](Rewriter& r, const Node& old, const Node& n,
+                     const std::vector<uint32_t>& uses) { return make_fma(r, g, old, n, uses); });
   // Drops the products that fma left behind.
-  return rebuild(g, [](Rewriter&, const Node&, const Node&, const std::vector<uint32_t>&) { return ValueId::none; });
+  return rebuild(g, [](Rewriter&, const Node&, const Node&, const std::vector<uint32_t>&) {
+    return ValueId::none;
+  });
 }
 
 }  // namespace moai::codegen

@@ -1,5 +1,5 @@
-// Operands of a contraction over one common space: [batch.., free a.., free b.., contract..], split where a
-// view needs it. Splitting an axis of a contraction changes its attributes, not its result.
+// Operands of a contraction over one common space: [batch.., free a.., free b.., contract..], split
+// where a view needs it. Splitting an axis of a contraction changes its attributes, not its result.
 #include <algorithm>
 
 #include "codegen/node_info.h"
@@ -18,7 +18,8 @@ int position(const Shape& list, int64_t axis) {
 // A contraction while its views are folded: a space of any rank, so no Region.
 class DotFolder {
  public:
-  DotFolder(const ir::Graph& g, const Flags& is_copied, const ir::Node& n) : g_(g), is_copied_(is_copied) {
+  DotFolder(const ir::Graph& g, const Flags& is_copied, const ir::Node& n)
+      : g_(g), is_copied_(is_copied) {
     const auto& a = std::get<DotAttrs>(n.attrs);
     access_.base[0] = n.operands[0];
     access_.base[1] = n.operands[1];
@@ -36,9 +37,11 @@ class DotFolder {
       add(Role::batch, sa[x], ca[x], cb[y]);
     }
     for (int d = 0; d < sa.rank(); d++)
-      if (position(a.batch_a, d) < 0 && position(a.contract_a, d) < 0) add(Role::free_a, sa[d], ca[d], 0);
+      if (position(a.batch_a, d) < 0 && position(a.contract_a, d) < 0)
+        add(Role::free_a, sa[d], ca[d], 0);
     for (int d = 0; d < sb.rank(); d++)
-      if (position(a.batch_b, d) < 0 && position(a.contract_b, d) < 0) add(Role::free_b, sb[d], 0, cb[d]);
+      if (position(a.batch_b, d) < 0 && position(a.contract_b, d) < 0)
+        add(Role::free_b, sb[d], 0, cb[d]);
     for (int i = 0; i < a.contract_a.rank(); i++) {
       int x = static_cast<int>(a.contract_a[i]), y = static_cast<int>(a.contract_b[i]);
       add(Role::contract, sa[x], ca[x], cb[y]);
@@ -47,9 +50,12 @@ class DotFolder {
 
   DotAccess run() {
     bool empty = std::find(access_.sizes.begin(), access_.sizes.end(), 0) != access_.sizes.end();
-    for (int side = 0; side < 2 && !empty; side++)
-      while (step(side)) {
-      }
+    for (int side = 0; side < 2 && !empty; side++) {
+      DotAccess best = access_;
+      while (step(side))
+        if (is_even(side)) best = access_;
+      access_ = std::move(best);
+    }
     coalesce();
     return access_;
   }
@@ -80,6 +86,22 @@ class DotFolder {
     }
   }
 
+  // Whether the operand is a list of matrices whose rows and columns are evenly spaced: what is not
+  // would be gathered element by element on every use, a copy is gathered once.
+  bool is_even(int side) const {
+    for (Role role : {side == 0 ? Role::free_a : Role::free_b, Role::contract}) {
+      int64_t next = 0;
+      for (size_t d = access_.sizes.size(); d-- > 0;) {
+        int64_t size = access_.sizes[d], stride = access_.strides[side][d];
+        if (access_.roles[d] != role || size == 1) continue;
+        if (next != 0 && stride != next) return false;
+        next = stride * size;
+        if (stride == 0) return false;
+      }
+    }
+    return true;
+  }
+
   void split(size_t dim, int64_t inner) {
     auto at = static_cast<std::ptrdiff_t>(dim);
     access_.sizes.insert(access_.sizes.begin() + at + 1, inner);
@@ -97,7 +119,8 @@ class DotFolder {
       if (access_.roles[outer] != access_.roles[d]) continue;
       bool fits = true;
       for (auto& s : access_.strides)
-        fits &= access_.sizes[outer] == 1 || access_.sizes[d] == 1 || s[outer] == s[d] * access_.sizes[d];
+        fits &= access_.sizes[outer] == 1 || access_.sizes[d] == 1 ||
+                s[outer] == s[d] * access_.sizes[d];
       if (!fits) continue;
       for (auto& s : access_.strides) {
         if (access_.sizes[d] == 1) s[d] = s[outer];

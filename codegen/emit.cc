@@ -1,5 +1,5 @@
-// Walks the groups from the last to the first: what a group reads is known before the group that makes it is
-// emitted, so each stores only what somebody needs.
+// Walks the groups from the last to the first: what a group reads is known before the group that
+// makes it is emitted, so each stores only what somebody needs.
 #include "codegen/emit.h"
 
 #include <algorithm>
@@ -24,14 +24,20 @@ namespace {
 class Emitter {
  public:
   Emitter(const ir::Graph& g, const std::vector<Group>& groups)
-      : g_(g), groups_(groups), is_copied_(g.value_count()), is_needed_(g.value_count()),
-        is_member_(g.nodes().size()), first_group_(g.nodes().size(), UINT32_MAX) {
+      : g_(g),
+        groups_(groups),
+        is_copied_(g.value_count()),
+        is_needed_(g.value_count()),
+        is_member_(g.nodes().size()),
+        first_group_(g.nodes().size(), UINT32_MAX) {
     for (size_t i = groups.size(); i-- > 0;)
       for (uint32_t node : groups[i].nodes) {
         first_group_[node] = static_cast<uint32_t>(i);
         const ir::Node& n = g.nodes()[node];
-        // An iota in memory is read there: splitting a space for it may rule out what fusion relies on.
-        if (class_of(g, n) == NodeClass::view || n.op == Prim::iota) is_copied_[index_of(n.results[0])] = true;
+        // An iota in memory is read there: splitting a space for it may rule out what fusion relies
+        // on.
+        if (class_of(g, n) == NodeClass::view || n.op == Prim::iota)
+          is_copied_[index_of(n.results[0])] = true;
       }
     for (const ir::Output& o : g.outputs()) is_needed_[index_of(base_of(g, o.value))] = true;
   }
@@ -71,7 +77,8 @@ class Emitter {
     TileBuilder b(g_, is_copied_, is_member_, group.kind, group.space);
     // The splits that the destination needs come first, as in fusion.
     if (class_of(g_, last) == NodeClass::move)
-      for (size_t i = 0; i < (last.op == Prim::concat ? last.operands.size() : 1); i++) part_map(g_, last, i, b.region());
+      for (size_t i = 0; i < (last.op == Prim::concat ? last.operands.size() : 1); i++)
+        part_map(g_, last, i, b.region());
     MOAI_RETURN_IF_ERROR(store_members(group, id, b));
     if (last.op == Prim::update_slice) store_update(last, b);
     if (last.op == Prim::concat) store_concat(last, b);
@@ -95,7 +102,9 @@ class Emitter {
         b.store(b.value(v, map), v, map);
         continue;
       }
-      if (!is_whole && !is_row) return internal_error("[emit] a kernel cannot store %" + std::to_string(index_of(v)) + ", which has another size");
+      if (!is_whole && !is_row)
+        return internal_error("[emit] a kernel cannot store %" + std::to_string(index_of(v)) +
+                              ", which has another size");
       uint32_t map = is_whole ? b.region().whole() : b.region().rows();
       b.store(b.root(v, map), v, map);
       MOAI_RETURN_IF_ERROR(b.status());
@@ -111,7 +120,8 @@ class Emitter {
 
   void store_concat(const ir::Node& n, TileBuilder& b) {
     for (size_t i = 0; i < n.operands.size(); i++)
-      b.store(b.value(n.operands[i], b.region().whole()), n.results[0], part_map(g_, n, i, b.region()));
+      b.store(b.value(n.operands[i], b.region().whole()), n.results[0],
+              part_map(g_, n, i, b.region()));
   }
 
   Status emit_parts(const ir::Node& n, std::vector<Kernel>& made) {

@@ -1,7 +1,7 @@
-// Greedy fusion in one walk from the last node to the first. A node sees all its readers placed; it joins the
-// one that runs first, is made anew in each when that is cheap, or opens a kernel that runs before all of
-// them. So whatever a kernel reads is made by itself or by a kernel opened later in the walk, which runs
-// earlier: no cycle can arise and none has to be looked for.
+// Greedy fusion in one walk from the last node to the first. A node sees all its readers placed; it
+// joins the one that runs first, is made anew in each when that is cheap, or opens a kernel that
+// runs before all of them. So whatever a kernel reads is made by itself or by a kernel opened later
+// in the walk, which runs earlier: no cycle can arise and none has to be looked for.
 #include "codegen/fuse.h"
 
 #include <algorithm>
@@ -16,16 +16,19 @@ namespace moai::codegen {
 namespace {
 
 constexpr uint32_t kNone = UINT32_MAX;
-constexpr uint32_t kInMemory = UINT32_MAX;    // a use that reads the value where it lies
+constexpr uint32_t kInMemory = UINT32_MAX;  // a use that reads the value where it lies
 constexpr int kGroupNodesMax = 96;
-constexpr int kEpilogueNodesMax = 16;         // of a row program that begins with its per-row part
-constexpr int64_t kRowMax = 64 * 1024;        // elements of a row that is read more than once
-constexpr int kMapsMax = 2;                   // times one kernel makes a value
+constexpr int kEpilogueNodesMax = 16;   // of a row program that begins with its per-row part
+constexpr int64_t kRowMax = 64 * 1024;  // elements of a row that is read more than once
+constexpr int kMapsMax = 2;             // times one kernel makes a value
 
 class Fuser {
  public:
   explicit Fuser(const ir::Graph& g)
-      : g_(g), costs_(g), head_(g.value_count(), kNone), is_copied_(g.value_count()),
+      : g_(g),
+        costs_(g),
+        head_(g.value_count(), kNone),
+        is_copied_(g.value_count()),
         is_output_(g.value_count()) {}
 
   std::vector<Group> run() {
@@ -52,16 +55,17 @@ class Fuser {
   };
   // What the readers of a value want.
   struct Demand {
-    uint32_t first = kNone;       // of its readers, the group that runs first
-    bool is_stored = false;       // somebody reads it from memory
-    bool is_alone = true;         // one group reads it
+    uint32_t first = kNone;  // of its readers, the group that runs first
+    bool is_stored = false;  // somebody reads it from memory
+    bool is_alone = true;    // one group reads it
     bool is_needed = false;
   };
 
   void mark_output(ir::ValueId v) {
     v = base_of(g_, v);
     is_output_[index_of(v)] = true;
-    if (const ir::Node* n = g_.def(v); n && class_of(g_, *n) == NodeClass::view) is_copied_[index_of(v)] = true;
+    if (const ir::Node* n = g_.def(v); n && class_of(g_, *n) == NodeClass::view)
+      is_copied_[index_of(v)] = true;
   }
   bool is_view_value(ir::ValueId v) const {
     const ir::Node* n = g_.def(v);
@@ -99,7 +103,8 @@ class Fuser {
     switch (class_of(g_, *n)) {
       case NodeClass::generator: return request_generator(id, v, *n, map);
       case NodeClass::view:
-        if (n->op == Prim::bitcast) return read_in_memory(contiguous_base(g_, is_copied_, v, false).value, id);
+        if (n->op == Prim::bitcast)
+          return read_in_memory(contiguous_base(g_, is_copied_, v, false).value, id);
         is_copied_[index_of(v)] = true;
         return add_use(v, id, region.intern(map));
       default: return add_use(v, id, region.intern(map));
@@ -145,13 +150,15 @@ class Fuser {
   bool has_room(uint32_t id, const ir::Node& n) const {
     const Open& o = open_[id];
     int more = static_cast<int>(n.operands.size());
-    return static_cast<int>(o.out.nodes.size()) < kGroupNodesMax && o.loads + o.stores + more <= kTileBuffersMax;
+    return static_cast<int>(o.out.nodes.size()) < kGroupNodesMax &&
+           o.loads + o.stores + more <= kTileBuffersMax;
   }
 
   // The kernel becomes a row program with rows of `size`.
   bool make_row(uint32_t id, int64_t size) {
     Open& o = open_[id];
-    if (!o.out.is_tile || o.is_move || size < 1 || size > kRowMax || o.region.numel() % size != 0) return false;
+    if (!o.out.is_tile || o.is_move || size < 1 || size > kRowMax || o.region.numel() % size != 0)
+      return false;
     if (o.out.kind == TileKind::row) return o.out.space[1] == size;
     if (o.out.kind != TileKind::pointwise || !o.region.make_row(size)) return false;
     o.out.kind = TileKind::row;
@@ -161,7 +168,8 @@ class Fuser {
   // A value per row that hangs on a reduce over such rows: its kernel should be a row program.
   bool follow_row(ir::ValueId v, uint32_t id) {
     int64_t size = costs_.row_size(v);
-    return size > 0 && g_.type(v).shape.numel() * size == open_[id].region.numel() && make_row(id, size);
+    return size > 0 && g_.type(v).shape.numel() * size == open_[id].region.numel() &&
+           make_row(id, size);
   }
 
   bool can_inline(ir::ValueId v, const ir::Node& n, uint32_t id) {
@@ -170,8 +178,10 @@ class Fuser {
     bool is_free = true, is_redundant = false;
     each_map(v, id, [&](uint32_t map) {
       maps++;
-      if (map == kInMemory) is_free = false;
-      else is_redundant |= open_[id].region.is_redundant(map);
+      if (map == kInMemory)
+        is_free = false;
+      else
+        is_redundant |= open_[id].region.is_redundant(map);
     });
     if (!is_free || maps > kMapsMax) return false;
     bool is_light = !costs_.is_heavy(v) && costs_.work(v) <= kCheapWork;
@@ -192,12 +202,14 @@ class Fuser {
   bool can_host(ir::ValueId v, const ir::Node& n, uint32_t id) {
     Open& o = open_[id];
     if (!o.out.is_tile || o.out.kind == TileKind::column || !has_room(id, n)) return false;
-    if (o.loads + o.stores + 1 + static_cast<int>(n.operands.size()) > kTileBuffersMax) return false;
+    if (o.loads + o.stores + 1 + static_cast<int>(n.operands.size()) > kTileBuffersMax)
+      return false;
     int64_t size = g_.type(v).shape.numel();
     uint32_t whole = o.region.whole();
     bool fits = size == o.region.numel();
     each_map(v, id, [&](uint32_t map) { fits &= map == whole; });
-    return fits || (!o.is_move && is_per_row(v, id) && size * o.region.space().back() == o.region.numel());
+    return fits ||
+           (!o.is_move && is_per_row(v, id) && size * o.region.space().back() == o.region.numel());
   }
 
   void join(uint32_t node, uint32_t id) {
@@ -296,7 +308,8 @@ class Fuser {
   // The kernel of a row reduce's first reader, when it can take the reduce in.
   uint32_t row_for(const ir::Node& n, const ReduceForm& form, const Demand& d) {
     uint32_t id = d.first;
-    if (id == kNone || !open_[id].out.is_tile || open_[id].is_move || !has_room(id, n)) return kNone;
+    if (id == kNone || !open_[id].out.is_tile || open_[id].is_move || !has_room(id, n))
+      return kNone;
     Open& o = open_[id];
     bool fits = true;
     if (o.region.numel() == form.space.numel() && make_row(id, form.space[1])) {
@@ -316,10 +329,12 @@ class Fuser {
     return id;
   }
 
-  // A column program over the same operand shape that runs before every reader, so that both share a pass.
+  // A column program over the same operand shape that runs before every reader, so that both share
+  // a pass.
   uint32_t column_for(const ir::Node& n, const ReduceForm& form, const Demand& d) {
     auto it = columns_.find(key_of(form));
-    if (it == columns_.end() || (d.first != kNone && it->second <= d.first) || !has_room(it->second, n))
+    if (it == columns_.end() || (d.first != kNone && it->second <= d.first) ||
+        !has_room(it->second, n))
       return kNone;
     return shares_operand(n.operands[0], it->second) ? it->second : kNone;
   }
@@ -339,19 +354,24 @@ class Fuser {
     return false;
   }
   ir::ValueId below_reshapes(ir::ValueId v) const {
-    for (const ir::Node* n = g_.def(v); n && n->op == Prim::reshape; n = g_.def(v)) v = n->operands[0];
+    for (const ir::Node* n = g_.def(v); n && n->op == Prim::reshape; n = g_.def(v))
+      v = n->operands[0];
     return v;
   }
   // A 0-dim value below its views, all of which are free.
   ir::ValueId below_views(ir::ValueId v) const {
     while (is_view_value(v) && g_.def(v)->op != Prim::bitcast) v = g_.def(v)->operands[0];
-    return g_.def(v) && g_.def(v)->op == Prim::bitcast ? contiguous_base(g_, is_copied_, v, false).value : v;
+    return g_.def(v) && g_.def(v)->op == Prim::bitcast
+               ? contiguous_base(g_, is_copied_, v, false).value
+               : v;
   }
   bool is_generator(ir::ValueId v) const {
     const ir::Node* n = g_.def(v);
     return n && class_of(g_, *n) == NodeClass::generator;
   }
-  static std::array<int64_t, 3> key_of(const ReduceForm& f) { return {f.space[0], f.space[1], f.space[2]}; }
+  static std::array<int64_t, 3> key_of(const ReduceForm& f) {
+    return {f.space[0], f.space[1], f.space[2]};
+  }
 
   void place_move(uint32_t node, const ir::Node& n) {
     if (!demand(n.results[0]).is_needed) return;
@@ -368,7 +388,8 @@ class Fuser {
       read_in_memory(contiguous_base(g_, is_copied_, n.operands[0], true).value, id);
     } else if (n.op == Prim::pad) {
       if (space.numel() > 0) request_padded(id, n, space);
-      if (ir::ValueId fill = below_views(n.operands[1]); !is_generator(fill)) read_in_memory(fill, id);
+      if (ir::ValueId fill = below_views(n.operands[1]); !is_generator(fill))
+        read_in_memory(fill, id);
     } else if (is_whole) {
       open_[id].stores += static_cast<int>(n.operands.size()) - 1;
       for (ir::ValueId part : n.operands) request_whole(id, part);
@@ -419,7 +440,7 @@ class Fuser {
   std::vector<uint32_t> head_;  // per value: its last use, or kNone
   std::vector<Use> uses_;
   Flags is_copied_, is_output_;
-  std::vector<Open> open_;      // in the order they were opened: the last one runs first
+  std::vector<Open> open_;  // in the order they were opened: the last one runs first
   std::map<std::array<int64_t, 3>, uint32_t> columns_;
 };
 

@@ -23,8 +23,8 @@ int dimension_of(const Shape& shape, const Shape& strides, int64_t step) {
   return -1;
 }
 
-IndexMap combine(const Shape& space, const std::array<IndexMap, kRankMax>& index, const Shape& strides,
-                 const Shape& from) {
+IndexMap combine(const Shape& space, const std::array<IndexMap, kRankMax>& index,
+                 const Shape& strides, const Shape& from) {
   IndexMap out{0, Shape::filled(space.rank(), 0)};
   for (int d = 0; d < strides.rank(); d++) {
     const IndexMap& i = index[static_cast<size_t>(from[d])];
@@ -47,7 +47,8 @@ Fit delinearize(const Shape& space, const IndexMap& map, const Shape& shape,
   Shape strides = contiguous_strides(shape);
   int64_t rest = map.offset;
   for (int d = 0; d < shape.rank(); d++) {
-    out[static_cast<size_t>(d)] = {shape[d] > 1 ? rest / strides[d] : 0, Shape::filled(space.rank(), 0)};
+    out[static_cast<size_t>(d)] = {shape[d] > 1 ? rest / strides[d] : 0,
+                                   Shape::filled(space.rank(), 0)};
     if (shape[d] > 1) rest %= strides[d];
   }
   for (int s = 0; s < space.rank(); s++) {
@@ -76,7 +77,10 @@ bool keeps_order(const ir::Graph& g, const ir::Node& n) {
 
 bool is_view(const ir::Graph& g, const ir::Node& n) {
   switch (n.op) {
-    case Prim::broadcast_in_dim: case Prim::transpose: case Prim::slice: case Prim::reverse: return true;
+    case Prim::broadcast_in_dim:
+    case Prim::transpose:
+    case Prim::slice:
+    case Prim::reverse: return true;
     default: return keeps_order(g, n);
   }
 }
@@ -138,9 +142,7 @@ uint32_t Region::intern(const IndexMap& wanted) {
 
 uint32_t Region::whole() { return intern({0, contiguous_strides(space_)}); }
 
-uint32_t Region::rows() {
-  return without(space_.rank() - 1);
-}
+uint32_t Region::rows() { return without(space_.rank() - 1); }
 
 uint32_t Region::without(int dim) {
   Shape kept = space_;
@@ -152,7 +154,8 @@ uint32_t Region::without(int dim) {
 
 uint32_t Region::scalar() { return intern({0, Shape::filled(space_.rank(), 0)}); }
 
-uint32_t Region::placed(const Shape& part, const Shape& target, const Shape& start, const Shape& step) {
+uint32_t Region::placed(const Shape& part, const Shape& target, const Shape& start,
+                        const Shape& step) {
   Shape strides = contiguous_strides(target);
   for (;;) {
     int rank = space_.rank();
@@ -232,9 +235,10 @@ struct Part {
   int64_t size, stride;
 };
 
-// Writes dimensions [first, end) of a space and dimensions of another splitting of the same elements as
-// parts of the former, innermost first. False when the two have no common refinement.
-bool match(const Shape& space, int first, int end, std::vector<Part> other, std::vector<Part>& out) {
+// Writes dimensions [first, end) of a space and dimensions of another splitting of the same
+// elements as parts of the former, innermost first. False when the two have no common refinement.
+bool match(const Shape& space, int first, int end, std::vector<Part> other,
+           std::vector<Part>& out) {
   int d = end - 1;
   int64_t left = 0;  // of dimension d
   while (!other.empty()) {
@@ -268,11 +272,15 @@ bool Region::adopt(const Fine& fine, IndexMap& map) {
     for (int i = begin + 1; i <= at; i++) {
       int64_t n = fine.space_[i];
       if (n == 1) continue;
-      if (!own.empty() && own.back().stride == map.strides[i] * n) own.back() = {0, own.back().size * n, map.strides[i]};
-      else own.push_back({0, n, map.strides[i]});
+      if (!own.empty() && own.back().stride == map.strides[i] * n)
+        own.back() = {0, own.back().size * n, map.strides[i]};
+      else
+        own.push_back({0, n, map.strides[i]});
     }
     at = begin;
-    if (!match(space_, static_cast<int>(fine.first_[span]), static_cast<int>(fine.end_[span]), own, parts)) return false;
+    if (!match(space_, static_cast<int>(fine.first_[span]), static_cast<int>(fine.end_[span]), own,
+               parts))
+      return false;
   }
   // Dimensions in several parts have to be split.
   int more = 0;

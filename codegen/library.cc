@@ -37,7 +37,8 @@ StatusOr<Kernel> dot_kernel(const ir::Graph& g, const Flags& is_copied, const ir
       sides[side].strides.push_back(access.strides[side][d]);
     }
     if (role == Role::batch) attrs.batch_a.push_back(at[0]), attrs.batch_b.push_back(at[1]);
-    if (role == Role::contract) attrs.contract_a.push_back(at[0]), attrs.contract_b.push_back(at[1]);
+    if (role == Role::contract)
+      attrs.contract_a.push_back(at[0]), attrs.contract_b.push_back(at[1]);
     if (role == Role::contract) continue;
     if (!fits(out.sizes)) return internal_error("[dot_general] has too many axes");
     out.sizes.push_back(access.sizes[d]);

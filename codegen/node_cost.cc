@@ -9,9 +9,24 @@ namespace {
 
 bool is_transcendental(Prim op) {
   switch (op) {
-    case Prim::exp: case Prim::expm1: case Prim::log: case Prim::log1p: case Prim::sin: case Prim::cos:
-    case Prim::tan: case Prim::asin: case Prim::acos: case Prim::atan: case Prim::sinh: case Prim::cosh:
-    case Prim::tanh: case Prim::erf: case Prim::erfc: case Prim::erfinv: case Prim::lgamma: case Prim::pow:
+    case Prim::exp:
+    case Prim::expm1:
+    case Prim::log:
+    case Prim::log1p:
+    case Prim::sin:
+    case Prim::cos:
+    case Prim::tan:
+    case Prim::asin:
+    case Prim::acos:
+    case Prim::atan:
+    case Prim::sinh:
+    case Prim::cosh:
+    case Prim::tanh:
+    case Prim::erf:
+    case Prim::erfc:
+    case Prim::erfinv:
+    case Prim::lgamma:
+    case Prim::pow:
     case Prim::atan2: return true;
     default: return false;
   }
@@ -19,8 +34,12 @@ bool is_transcendental(Prim op) {
 
 int16_t work_of(Prim op) {
   switch (op) {
-    case Prim::rng_uniform: case Prim::rng_bits: return 6;
-    case Prim::div: case Prim::rem: case Prim::sqrt: case Prim::rsqrt: return 2;
+    case Prim::rng_uniform:
+    case Prim::rng_bits: return 6;
+    case Prim::div:
+    case Prim::rem:
+    case Prim::sqrt:
+    case Prim::rsqrt: return 2;
     case Prim::convert: return 0;
     default: return 1;
   }
@@ -56,7 +75,8 @@ NodeCosts::NodeCosts(const ir::Graph& g) : facts_(g.value_count()) {
     for (ir::ValueId v : n.operands) {
       const Facts& operand = facts_[ir::index_of(v)];
       ir::ValueId base = v;
-      while (g.def(base) && class_of(g, *g.def(base)) == NodeClass::view) base = g.def(base)->operands[0];
+      while (g.def(base) && class_of(g, *g.def(base)) == NodeClass::view)
+        base = g.def(base)->operands[0];
       work += operand.work;
       f.is_heavy |= operand.is_heavy;
       if (g.type(base).shape.numel() * 2 >= size) leaves += g.def(base) ? operand.leaves : 1;

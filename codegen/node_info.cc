@@ -7,12 +7,17 @@ namespace moai::codegen {
 NodeClass class_of(const ir::Graph& g, const ir::Node& n) {
   if (is_pointwise(n.op)) return NodeClass::pointwise;
   switch (n.op) {
-    case Prim::convert: case Prim::rng_uniform: case Prim::rng_bits: return NodeClass::pointwise;
-    case Prim::constant: case Prim::iota: return NodeClass::generator;
+    case Prim::convert:
+    case Prim::rng_uniform:
+    case Prim::rng_bits: return NodeClass::pointwise;
+    case Prim::constant:
+    case Prim::iota: return NodeClass::generator;
     case Prim::reduce: return NodeClass::reduce;
-    case Prim::update_slice: case Prim::pad: case Prim::concat: return NodeClass::move;
-    // A bitcast to another element size still keeps the bytes, but its elements cannot be indexed by the
-    // operand's: contiguous_base() sees through it, index maps do not.
+    case Prim::update_slice:
+    case Prim::pad:
+    case Prim::concat: return NodeClass::move;
+    // A bitcast to another element size still keeps the bytes, but its elements cannot be indexed
+    // by the operand's: contiguous_base() sees through it, index maps do not.
     case Prim::bitcast: return NodeClass::view;
     default: return is_view(g, n) ? NodeClass::view : NodeClass::library;
   }
@@ -39,7 +44,10 @@ ReduceForm reduce_form(const ir::Graph& g, const ir::Node& n) {
 
 Layout operand_layout(Prim op) {
   switch (op) {
-    case Prim::conv: case Prim::conv_wgrad: case Prim::sdpa: case Prim::sdpa_bwd: return Layout::strided;
+    case Prim::conv:
+    case Prim::conv_wgrad:
+    case Prim::sdpa:
+    case Prim::sdpa_bwd: return Layout::strided;
     default: return Layout::contiguous;
   }
 }
@@ -153,7 +161,8 @@ StridedBase strided_base(const ir::Graph& g, const Flags& is_copied, ir::ValueId
 
 bool folds(const ir::Graph& g, const Flags& is_copied, ir::ValueId v) {
   const ir::Node* n = g.def(v);
-  return n && !is_copied[index_of(v)] && n->op != Prim::bitcast && class_of(g, *n) == NodeClass::view;
+  return n && !is_copied[index_of(v)] && n->op != Prim::bitcast &&
+         class_of(g, *n) == NodeClass::view;
 }
 
 ir::ValueId strided_part(const ir::Graph& g, const Flags& is_copied, ir::ValueId v, Region& region,

@@ -1,5 +1,5 @@
-// Reduces in forms that one kernel does: over neighbouring axes, with work for several threads. Split by shape
-// alone, so that sums do not depend on the machine.
+// Reduces in forms that one kernel does: over neighbouring axes, with work for several threads.
+// Split by shape alone, so that sums do not depend on the machine.
 #include <algorithm>
 #include <limits>
 
@@ -11,7 +11,7 @@ namespace {
 using ir::Type;
 using ir::ValueId;
 
-constexpr int64_t kFewRows = 16;           // rows up to which a long row is cut in parts
+constexpr int64_t kFewRows = 16;  // rows up to which a long row is cut in parts
 constexpr int64_t kLongRow = 64 * 1024;
 constexpr int64_t kPartMin = 1024, kPartMax = 16 * 1024;
 
@@ -30,14 +30,18 @@ ValueId identity_of(Rewriter& r, ReduceKind kind, const Type& t) {
     }
   };
   switch (kind) {
-    case ReduceKind::sum: case ReduceKind::any: break;
-    case ReduceKind::prod: case ReduceKind::all: a.f = 1, a.i = 1; break;
+    case ReduceKind::sum:
+    case ReduceKind::any: break;
+    case ReduceKind::prod:
+    case ReduceKind::all: a.f = 1, a.i = 1; break;
     case ReduceKind::max: real ? a.f = -inf : static_cast<double>(a.i = limit(true)); break;
     case ReduceKind::min: real ? a.f = inf : static_cast<double>(a.i = limit(false)); break;
     case ReduceKind::logsumexp: a.f = -inf; break;
   }
-  if (real) a.i = 0;
-  else a.f = 0;
+  if (real)
+    a.i = 0;
+  else
+    a.f = 0;
   return r.constant(a, t);
 }
 
@@ -45,16 +49,19 @@ ValueId identity_of(Rewriter& r, ReduceKind kind, const Type& t) {
 ValueId expand_logsumexp(Rewriter& r, ValueId x, const Shape& axes, const Type& result) {
   ValueId m = r.reduce(ReduceKind::max, x, axes);
   ValueId zero = r.number(0, r.type(m));
-  ValueId base = r.add(Prim::select, NoAttrs{}, {r.pointwise(Prim::is_finite, {m}), m, zero}, {r.type(m)});
+  ValueId base =
+      r.add(Prim::select, NoAttrs{}, {r.pointwise(Prim::is_finite, {m}), m, zero}, {r.type(m)});
   Shape dims;
   for (int d = 0; d < r.shape(x).rank(); d++)
     if (std::find(axes.begin(), axes.end(), d) == axes.end()) dims.push_back(d);
-  ValueId e = r.pointwise(Prim::exp, {r.pointwise(Prim::sub, {x, r.broadcast(base, r.shape(x), dims)})});
+  ValueId e =
+      r.pointwise(Prim::exp, {r.pointwise(Prim::sub, {x, r.broadcast(base, r.shape(x), dims)})});
   ValueId sum = r.reduce(ReduceKind::sum, e, axes);
   return r.add(Prim::add, NoAttrs{}, {base, r.pointwise(Prim::log, {sum})}, {result});
 }
 
-// Axes that are reduced and not of size 1, in runs of neighbours (axes of size 1 between them do not count).
+// Axes that are reduced and not of size 1, in runs of neighbours (axes of size 1 between them do
+// not count).
 std::vector<Shape> runs_of(const Shape& shape, const Shape& axes) {
   std::vector<Shape> runs;
   bool is_open = false;
@@ -98,14 +105,16 @@ class Steps {
   DType dtype_;
 };
 
-ValueId reduce_runs(Rewriter& r, ReduceKind kind, ValueId v, const std::vector<Shape>& runs, const Shape& result) {
+ValueId reduce_runs(Rewriter& r, ReduceKind kind, ValueId v, const std::vector<Shape>& runs,
+                    const Shape& result) {
   Steps steps(r, kind, v);
   for (size_t i = runs.size(); i-- > 0;) steps.reduce(runs[i]);
   return steps.finish(result);
 }
 
 // reduce(transpose x) = transpose(reduce x): the order in memory decides between rows and columns.
-ValueId below_transpose(Rewriter& r, ReduceKind kind, const ir::Node& transpose, const Shape& axes, const Type& result) {
+ValueId below_transpose(Rewriter& r, ReduceKind kind, const ir::Node& transpose, const Shape& axes,
+                        const Type& result) {
   const Shape& dims = std::get<DimsAttrs>(transpose.attrs).dims;
   Shape below, kept;  // operand axes that are reduced; those that stay, in the result's order
   for (int d = 0; d < dims.rank(); d++) {
@@ -115,11 +124,14 @@ ValueId below_transpose(Rewriter& r, ReduceKind kind, const ir::Node& transpose,
   std::sort(below.begin(), below.end());
   Shape order = kept;
   for (int i = 0; i < kept.rank(); i++)
-    order[i] = std::count_if(kept.begin(), kept.end(), [&](int64_t other) { return other < kept[i]; });
-  ir::Node node{Prim::reduce, ReduceAttrs{kind, below}, {transpose.operands[0]}, {}, transpose.source};
+    order[i] =
+        std::count_if(kept.begin(), kept.end(), [&](int64_t other) { return other < kept[i]; });
+  ir::Node node{
+      Prim::reduce, ReduceAttrs{kind, below}, {transpose.operands[0]}, {}, transpose.source};
   Shape shape;
   for (int d = 0; d < r.shape(transpose.operands[0]).rank(); d++)
-    if (std::find(below.begin(), below.end(), d) == below.end()) shape.push_back(r.shape(transpose.operands[0])[d]);
+    if (std::find(below.begin(), below.end(), d) == below.end())
+      shape.push_back(r.shape(transpose.operands[0])[d]);
   Type type{result.dtype, shape};
   ValueId v = simplify_reduce(r, node, type);
   if (v == ValueId::none) v = r.reduce(kind, transpose.operands[0], below);

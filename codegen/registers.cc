@@ -8,7 +8,8 @@ namespace {
 
 int bytes_of(TileType t) {
   switch (t) {
-    case TileType::f64: case TileType::i64: return 8;
+    case TileType::f64:
+    case TileType::i64: return 8;
     case TileType::boolean: return 1;
     default: return 4;
   }

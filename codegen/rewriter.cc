@@ -17,9 +17,12 @@ struct FieldHash {
   Hash128& h;
   template <class T>
   void operator()(const char*, const T& v) {
-    if constexpr (std::is_same_v<T, Shape>) add_shape(h, v);
-    else if constexpr (std::is_same_v<T, double>) h.add(std::bit_cast<uint64_t>(v));
-    else h.add(static_cast<uint64_t>(v));
+    if constexpr (std::is_same_v<T, Shape>)
+      add_shape(h, v);
+    else if constexpr (std::is_same_v<T, double>)
+      h.add(std::bit_cast<uint64_t>(v));
+    else
+      h.add(static_cast<uint64_t>(v));
   }
 };
 
@@ -39,7 +42,8 @@ uint64_t Rewriter::hash_of(Prim op, const Attrs& attrs, const std::vector<ValueI
   return h.id().lo;
 }
 
-ir::ValueId Rewriter::add(Prim op, const Attrs& attrs, std::vector<ValueId> operands, std::vector<ir::Type> results) {
+ir::ValueId Rewriter::add(Prim op, const Attrs& attrs, std::vector<ValueId> operands,
+                          std::vector<ir::Type> results) {
   uint64_t hash = hash_of(op, attrs, operands, results);
   auto same_constant = [&](const Attrs& a) {
     // Equality of doubles takes 0 and -0 for one, and NaN for none.
@@ -51,7 +55,8 @@ ir::ValueId Rewriter::add(Prim op, const Attrs& attrs, std::vector<ValueId> oper
     const ir::Node& n = out_.nodes()[it->second];
     bool is_same = n.op == op && n.operands == operands && n.results.size() == results.size() &&
                    (op == Prim::constant ? same_constant(n.attrs) : n.attrs == attrs);
-    for (size_t r = 0; is_same && r < results.size(); r++) is_same = out_.type(n.results[r]) == results[r];
+    for (size_t r = 0; is_same && r < results.size(); r++)
+      is_same = out_.type(n.results[r]) == results[r];
     if (is_same) return n.results[0];
   }
   known_.emplace(hash, static_cast<uint32_t>(out_.nodes().size()));
@@ -60,8 +65,10 @@ ir::ValueId Rewriter::add(Prim op, const Attrs& attrs, std::vector<ValueId> oper
 
 ir::ValueId Rewriter::number(double v, const ir::Type& type) {
   ConstantAttrs a;
-  if (is_float(type.dtype)) a.f = v;
-  else a.i = static_cast<int64_t>(v);
+  if (is_float(type.dtype))
+    a.f = v;
+  else
+    a.i = static_cast<int64_t>(v);
   return constant(a, type);
 }
 

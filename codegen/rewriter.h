@@ -1,4 +1,5 @@
-// A graph being rebuilt node by node: equal nodes become one, and helpers make the nodes that rules want.
+// A graph being rebuilt node by node: equal nodes become one, and helpers make the nodes that rules
+// want.
 #pragma once
 #include <cstdint>
 #include <unordered_map>
@@ -25,9 +26,12 @@ class Rewriter {
   // Nodes made from here on come from this op of the segment.
   void set_source(uint32_t source) { source_ = source; }
   // The first result of an equal node, or of a new one.
-  ValueId add(Prim op, const Attrs& attrs, std::vector<ValueId> operands, std::vector<ir::Type> results);
+  ValueId add(Prim op, const Attrs& attrs, std::vector<ValueId> operands,
+              std::vector<ir::Type> results);
 
-  ValueId constant(const ConstantAttrs& value, const ir::Type& type) { return add(Prim::constant, value, {}, {type}); }
+  ValueId constant(const ConstantAttrs& value, const ir::Type& type) {
+    return add(Prim::constant, value, {}, {type});
+  }
   ValueId number(double v, const ir::Type& type);
   ValueId pointwise(Prim op, std::vector<ValueId> operands);  // bool where the op gives truth
   ValueId convert(ValueId v, DType to);
@@ -49,8 +53,9 @@ class Rewriter {
   uint32_t source_ = UINT32_MAX;
 };
 
-// A value that the node, whose operands are already in the new graph, is equal to; none if it has to be made.
-// Rules on shapes and constants (simplify_shape.cc), on arithmetic (simplify.cc), on reduces (reduces.cc).
+// A value that the node, whose operands are already in the new graph, is equal to; none if it has
+// to be made. Rules on shapes and constants (simplify_shape.cc), on arithmetic (simplify.cc), on
+// reduces (reduces.cc).
 ir::ValueId simplify_shape(Rewriter&, const ir::Node&, const ir::Type& result);
 ir::ValueId simplify_pointwise(Rewriter&, const ir::Node&, const ir::Type& result);
 ir::ValueId simplify_reduce(Rewriter&, const ir::Node&, const ir::Type& result);

@@ -17,7 +17,9 @@ bool is_exact(DType from, DType to) {
   if (from == to || from == DType::boolean) return from == to || !is_complex(to);
   switch (to) {
     case DType::f64: return from != DType::i64 && !is_complex(from);
-    case DType::f32: return from == DType::f16 || from == DType::bf16 || from == DType::i16 || from == DType::i8 || from == DType::u8;
+    case DType::f32:
+      return from == DType::f16 || from == DType::bf16 || from == DType::i16 || from == DType::i8 ||
+             from == DType::u8;
     case DType::i64: return is_integer(from);
     case DType::i32: return is_integer(from) && from != DType::i64;
     case DType::i16: return from == DType::i8 || from == DType::u8;
@@ -29,7 +31,8 @@ ValueId simplify_convert(Rewriter& r, const Node& n, const Type& result) {
   ValueId v = n.operands[0];
   if (r.dtype(v) == result.dtype) return v;
   const Node* below = r.def(v);
-  if (!below || below->op != Prim::convert || !is_exact(r.dtype(below->operands[0]), r.dtype(v))) return ValueId::none;
+  if (!below || below->op != Prim::convert || !is_exact(r.dtype(below->operands[0]), r.dtype(v)))
+    return ValueId::none;
   return r.convert(below->operands[0], result.dtype);
 }
 
@@ -41,7 +44,8 @@ ValueId simplify_power(Rewriter& r, const Node& n, const Type& result) {
   if (r.is_number(e, 0.5)) return r.pointwise(Prim::sqrt, {x});
   // Narrower floats would round twice.
   bool is_wide = result.dtype == DType::f32 || result.dtype == DType::f64;
-  if (r.is_number(e, 3) && is_wide) return r.pointwise(Prim::mul, {r.pointwise(Prim::mul, {x, x}), x});
+  if (r.is_number(e, 3) && is_wide)
+    return r.pointwise(Prim::mul, {r.pointwise(Prim::mul, {x, x}), x});
   return ValueId::none;
 }
 
@@ -58,7 +62,8 @@ ValueId simplify_arithmetic(Rewriter& r, const Node& n, const Type& result) {
       if (r.is_number(y, is_int ? 0.0 : -0.0)) return x;
       return r.is_number(x, is_int ? 0.0 : -0.0) ? y : ValueId::none;
     case Prim::sub: return r.is_number(y, 0.0) ? x : ValueId::none;
-    case Prim::max: case Prim::min: return x == y ? x : ValueId::none;
+    case Prim::max:
+    case Prim::min: return x == y ? x : ValueId::none;
     case Prim::select: {
       if (n.operands[1] == n.operands[2]) return n.operands[1];
       const ConstantAttrs* c = r.as_constant(x);
@@ -85,7 +90,8 @@ ValueId push_below_broadcast(Rewriter& r, const Node& n, const Type& result) {
   std::vector<ValueId> operands;
   for (ValueId v : n.operands) {
     const ConstantAttrs* c = r.as_constant(v);
-    operands.push_back(c ? r.constant(ConstantAttrs(*c), {r.dtype(v), small}) : r.def(v)->operands[0]);
+    operands.push_back(c ? r.constant(ConstantAttrs(*c), {r.dtype(v), small})
+                         : r.def(v)->operands[0]);
   }
   Node below{n.op, n.attrs, operands, {}, n.source};
   Type type{result.dtype, small};
@@ -109,14 +115,17 @@ ValueId fold_constants(Rewriter& r, const Node& n, const Type& result) {
   auto out = ir::eval(g, {});
   if (!out.ok()) return ValueId::none;
   ConstantAttrs folded;
-  if (is_float(result.dtype)) folded.f = ir::get_real((*out)[0], 0);
-  else folded.i = ir::get_int((*out)[0], 0);
+  if (is_float(result.dtype))
+    folded.f = ir::get_real((*out)[0], 0);
+  else
+    folded.i = ir::get_int((*out)[0], 0);
   return r.constant(folded, result);
 }
 
 ValueId simplify_pointwise(Rewriter& r, const Node& n, const Type& result) {
   if (ValueId v = fold_constants(r, n, result); v != ValueId::none) return v;
-  ValueId v = n.op == Prim::convert ? simplify_convert(r, n, result) : simplify_arithmetic(r, n, result);
+  ValueId v =
+      n.op == Prim::convert ? simplify_convert(r, n, result) : simplify_arithmetic(r, n, result);
   return v != ValueId::none ? v : push_below_broadcast(r, n, result);
 }
 

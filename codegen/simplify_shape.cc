@@ -1,4 +1,5 @@
-// Rules on nodes that move elements: chains of one kind become one, and those that change nothing go.
+// Rules on nodes that move elements: chains of one kind become one, and those that change nothing
+// go.
 #include <algorithm>
 
 #include "codegen/rewriter.h"
@@ -64,10 +65,14 @@ ValueId simplify_concat(Rewriter& r, const ir::Node& n, const ir::Type& result) 
 
 ValueId simplify_pad(Rewriter& r, const ir::Node& n, const ir::Type& result) {
   const auto& a = std::get<PadAttrs>(n.attrs);
-  auto is_zero = [](const Shape& s) { return std::all_of(s.begin(), s.end(), [](int64_t d) { return d == 0; }); };
+  auto is_zero = [](const Shape& s) {
+    return std::all_of(s.begin(), s.end(), [](int64_t d) { return d == 0; });
+  };
   if (is_zero(a.lo) && is_zero(a.hi) && is_zero(a.interior)) return n.operands[0];
   // Crops only: a slice.
-  auto is_crop = [](const Shape& s) { return std::all_of(s.begin(), s.end(), [](int64_t d) { return d <= 0; }); };
+  auto is_crop = [](const Shape& s) {
+    return std::all_of(s.begin(), s.end(), [](int64_t d) { return d <= 0; });
+  };
   if (!is_crop(a.lo) || !is_crop(a.hi) || !is_zero(a.interior)) return ValueId::none;
   SliceAttrs crop{a.lo, Shape::filled(a.lo.rank(), 1)};
   for (int64_t& d : crop.start) d = -d;
@@ -79,7 +84,10 @@ ValueId simplify_pad(Rewriter& r, const ir::Node& n, const ir::Type& result) {
 ValueId simplify_shape(Rewriter& r, const ir::Node& n, const ir::Type& result) {
   switch (n.op) {
     case Prim::reshape: return r.reshape(n.operands[0], result.shape);
-    case Prim::broadcast_in_dim: case Prim::transpose: case Prim::slice: case Prim::reverse:
+    case Prim::broadcast_in_dim:
+    case Prim::transpose:
+    case Prim::slice:
+    case Prim::reverse:
       if (ValueId v = view_of_constant(r, n, result); v != ValueId::none) return v;
       break;
     default: break;
@@ -88,7 +96,8 @@ ValueId simplify_shape(Rewriter& r, const ir::Node& n, const ir::Type& result) {
     case Prim::transpose: return simplify_transpose(r, n, result);
     case Prim::broadcast_in_dim: return simplify_broadcast(r, n, result);
     case Prim::slice: return simplify_slice(r, n, result);
-    case Prim::bitcast: return r.dtype(n.operands[0]) == result.dtype ? n.operands[0] : ValueId::none;
+    case Prim::bitcast:
+      return r.dtype(n.operands[0]) == result.dtype ? n.operands[0] : ValueId::none;
     case Prim::concat: return simplify_concat(r, n, result);
     case Prim::pad: return simplify_pad(r, n, result);
     case Prim::update_slice:

@@ -6,7 +6,9 @@
 namespace moai::codegen {
 namespace {
 
-uint64_t key_of(ir::ValueId v, uint32_t map) { return uint64_t{map} << 32 | static_cast<uint32_t>(v); }
+uint64_t key_of(ir::ValueId v, uint32_t map) {
+  return uint64_t{map} << 32 | static_cast<uint32_t>(v);
+}
 
 bool is_narrow(DType t) {
   return t == DType::f16 || t == DType::bf16 || t == DType::i16 || t == DType::i8 || t == DType::u8;
@@ -15,9 +17,19 @@ bool is_narrow(DType t) {
 // Ops whose result is representable whenever their operands are.
 bool is_exact(Prim op, DType t) {
   switch (op) {
-    case Prim::max: case Prim::min: case Prim::select: case Prim::clamp: case Prim::bit_and: case Prim::bit_or:
+    case Prim::max:
+    case Prim::min:
+    case Prim::select:
+    case Prim::clamp:
+    case Prim::bit_and:
+    case Prim::bit_or:
     case Prim::bit_xor: return true;
-    case Prim::neg: case Prim::abs: case Prim::sign: case Prim::floor: case Prim::ceil: case Prim::trunc:
+    case Prim::neg:
+    case Prim::abs:
+    case Prim::sign:
+    case Prim::floor:
+    case Prim::ceil:
+    case Prim::trunc:
     case Prim::round_even: return is_float(t);
     default: return false;
   }
@@ -27,10 +39,15 @@ bool has_tile_type(DType t) { return !is_complex(t); }
 
 }  // namespace
 
-TileBuilder::TileBuilder(const ir::Graph& graph, const Flags& is_copied, const std::vector<bool>& is_member,
-                         TileKind kind, const Shape& space)
-    : g_(graph), is_copied_(is_copied), is_member_(is_member), kind_(kind),
-      region_(space, kind == TileKind::column ? 3 : kind == TileKind::row ? 1 : 0) {}
+TileBuilder::TileBuilder(const ir::Graph& graph, const Flags& is_copied,
+                         const std::vector<bool>& is_member, TileKind kind, const Shape& space)
+    : g_(graph),
+      is_copied_(is_copied),
+      is_member_(is_member),
+      kind_(kind),
+      region_(space, kind == TileKind::column ? 3
+                     : kind == TileKind::row  ? 1
+                                              : 0) {}
 
 int TileBuilder::fail(const std::string& what) {
   if (status_.ok()) status_ = internal_error("[emit] " + what);
@@ -49,7 +66,8 @@ int TileBuilder::load(ir::ValueId v, uint32_t map) {
   if (!is_new) return it->second;
   ContiguousBase base{v, 0};
   const ir::Node* n = g_.def(v);
-  if (n && n->op == Prim::bitcast && !is_copied_[index_of(v)]) base = contiguous_base(g_, is_copied_, v, false);
+  if (n && n->op == Prim::bitcast && !is_copied_[index_of(v)])
+    base = contiguous_base(g_, is_copied_, v, false);
   DType dtype = g_.type(v).dtype;
   TileInst inst;
   inst.op = TileOp::load;
@@ -93,7 +111,9 @@ int TileBuilder::value(ir::ValueId v, uint32_t map) {
     switch (class_of(g_, *n)) {
       case NodeClass::view: reg = view(v, map); break;
       case NodeClass::generator:
-        reg = n->op == Prim::constant ? constant(g_.type(v).dtype, std::get<ConstantAttrs>(n->attrs)) : iota(*n, map);
+        reg = n->op == Prim::constant
+                  ? constant(g_.type(v).dtype, std::get<ConstantAttrs>(n->attrs))
+                  : iota(*n, map);
         break;
       case NodeClass::pointwise: reg = is_member_[node] ? compute(*n, map) : load(v, map); break;
       case NodeClass::reduce: reg = is_member_[node] ? reduce(*n, map) : load(v, map); break;
@@ -111,13 +131,22 @@ int TileBuilder::root(ir::ValueId v, uint32_t map) {
 }
 
 int TileBuilder::view(ir::ValueId v, uint32_t map) {
-  if (g_.def(v)->op == Prim::bitcast) return is_copied_[index_of(v)] ? fail("a bitcast has no copy kernel") : load(v, map);
-  IndexMap below = region_.map(map);
-  ir::ValueId end = region_.follow(g_, v, below, [&](ir::ValueId x) { return x == v || folds(g_, is_copied_, x); });
-  if (folds(g_, is_copied_, end) || end == v)
-    return fail("%" + std::to_string(index_of(end)) + ", a " + std::string(info(g_.def(end)->op).name) +
-                ", does not fold where fusion said so");
-  return value(end, region_.intern(below));
+  if (g_.def(v)->op == Prim::bitcast)
+    return is_copied_[index_of(v)] ? fail("a bitcast has no copy kernel") : load(v, map);
+  // A view that became a copy after fusion looked through it may be one at which the map does not
+  // fit a row: then the way goes on below it, as it did then.
+  for (int copies = 0; copies < kRankMax; copies++) {
+    IndexMap below = region_.map(map);
+    int left = copies;
+    ir::ValueId end = region_.follow(g_, v, below, [&](ir::ValueId x) {
+      if (x == v || folds(g_, is_copied_, x)) return true;
+      bool is_copy = is_copied_[index_of(x)] && class_of(g_, *g_.def(x)) == NodeClass::view;
+      return is_copy && left-- > 0;
+    });
+    if (end != v && !folds(g_, is_copied_, end)) return value(end, region_.intern(below));
+  }
+  return fail("%" + std::to_string(index_of(v)) + ", a " + std::string(info(g_.def(v)->op).name) +
+              ", does not fold where fusion said so");
 }
 
 int TileBuilder::rounded(int reg, DType dtype) {
@@ -136,8 +165,10 @@ int TileBuilder::constant(DType dtype, const ConstantAttrs& attrs) {
   inst.op = TileOp::constant;
   inst.type = tile_type_of(dtype);
   inst.dtype = dtype;
-  if (is_float(dtype)) inst.imm_f = attrs.f;
-  else inst.imm_i = dtype == DType::boolean ? attrs.i != 0 : attrs.i;
+  if (is_float(dtype))
+    inst.imm_f = attrs.f;
+  else
+    inst.imm_i = dtype == DType::boolean ? attrs.i != 0 : attrs.i;
   for (auto& [known, reg] : constants_)
     if (known == inst) return reg;
   TileInst plain = inst;
@@ -150,8 +181,10 @@ int TileBuilder::constant(DType dtype, const ConstantAttrs& attrs) {
 int TileBuilder::iota(const ir::Node& n, uint32_t map) {
   ir::ValueId v = n.results[0];
   IndexMap index = region_.map(map);
-  if (!region_.axis_index(g_.type(v).shape, static_cast<int>(std::get<AxisAttrs>(n.attrs).axis), index))
-    return fail("%" + std::to_string(index_of(v)) + ", an iota, is not affine where fusion said so");
+  if (!region_.axis_index(g_.type(v).shape, static_cast<int>(std::get<AxisAttrs>(n.attrs).axis),
+                          index))
+    return fail("%" + std::to_string(index_of(v)) +
+                ", an iota, is not affine where fusion said so");
   TileInst inst;
   inst.op = TileOp::iota;
   inst.type = tile_type_of(g_.type(v).dtype);
@@ -161,7 +194,8 @@ int TileBuilder::iota(const ir::Node& n, uint32_t map) {
 
 int TileBuilder::convert(int reg, DType from, DType to) {
   if (reg < 0) return reg;
-  if (!has_tile_type(from) || !has_tile_type(to)) return fail("complex numbers have no tile program");
+  if (!has_tile_type(from) || !has_tile_type(to))
+    return fail("complex numbers have no tile program");
   if (tile_type_of(from) != tile_type_of(to)) {
     TileInst inst;
     inst.op = TileOp::convert;
@@ -207,7 +241,8 @@ int TileBuilder::reduce(const ir::Node& n, uint32_t map) {
 int TileBuilder::compute(const ir::Node& n, uint32_t map) {
   if (n.op == Prim::rng_uniform || n.op == Prim::rng_bits) return random(n, map);
   DType dtype = g_.type(n.results[0]).dtype;
-  if (n.op == Prim::convert) return convert(value(n.operands[0], map), g_.type(n.operands[0]).dtype, dtype);
+  if (n.op == Prim::convert)
+    return convert(value(n.operands[0], map), g_.type(n.operands[0]).dtype, dtype);
   if (!has_tile_type(dtype)) return fail("complex numbers have no tile program");
   int regs[3] = {-1, -1, -1};
   for (size_t i = 0; i < n.operands.size(); i++)
@@ -247,7 +282,8 @@ void TileBuilder::lower_iotas() {
   };
   auto combine = [&](Prim op, int16_t a, int16_t b) {
     TileInst inst;
-    inst.op = TileOp::compute, inst.prim = op, inst.type = inst.src_type = TileType::i64, inst.a = a, inst.b = b;
+    inst.op = TileOp::compute, inst.prim = op, inst.type = inst.src_type = TileType::i64,
+    inst.a = a, inst.b = b;
     return static_cast<int16_t>(add(inst));
   };
   for (const TileInst& i : old) {
@@ -274,7 +310,8 @@ void TileBuilder::lower_iotas() {
       sum = combine(Prim::add, sum, term);
     }
     TileInst to;
-    to.op = TileOp::convert, to.type = i.type, to.src_type = TileType::i64, to.a = sum, to.dst = i.dst;
+    to.op = TileOp::convert, to.type = i.type, to.src_type = TileType::i64, to.a = sum,
+    to.dst = i.dst;
     code_.push_back(to);
   }
 }
@@ -297,7 +334,9 @@ std::vector<Kernel::Alias> TileBuilder::aliases() const {
       const BufferUse& from = buffers_[i];
       // A load after the store would read what the store wrote.
       if (from.is_output || from.map != to.map || from.offset != 0 || from.at > to.at) continue;
-      if (size_of(from.dtype) != size_of(to.dtype) || g_.type(from.value).bytes() != g_.type(to.value).bytes()) continue;
+      if (size_of(from.dtype) != size_of(to.dtype) ||
+          g_.type(from.value).bytes() != g_.type(to.value).bytes())
+        continue;
       if (!has_base || from.value == base) out.push_back({o, i, has_base});
     }
   }
@@ -327,8 +366,9 @@ StatusOr<Kernel> TileBuilder::finish() {
   p.code = std::move(code_);
   p.registers = allocate_registers(p.code, next_);
   if (p.registers > kTileRegistersMax || static_cast<int>(p.buffers.size()) > kTileBuffersMax)
-    return internal_error("[emit] a kernel needs " + std::to_string(p.registers) + " registers and " +
-                          std::to_string(p.buffers.size()) + " buffers; fuse less");
+    return internal_error("[emit] a kernel needs " + std::to_string(p.registers) +
+                          " registers and " + std::to_string(p.buffers.size()) +
+                          " buffers; fuse less");
   k.source = std::move(p);
   for (auto& [written, base] : bases_) {
     bool is_named = std::any_of(k.aliases.begin(), k.aliases.end(), [&](const Kernel::Alias& a) {
@@ -336,7 +376,8 @@ StatusOr<Kernel> TileBuilder::finish() {
     });
     if (is_named) continue;
     auto at = std::find(k.buffers.begin(), k.buffers.end(), written);
-    k.aliases.push_back({static_cast<uint32_t>(at - k.buffers.begin()), static_cast<uint32_t>(k.buffers.size()), true});
+    k.aliases.push_back({static_cast<uint32_t>(at - k.buffers.begin()),
+                         static_cast<uint32_t>(k.buffers.size()), true});
     k.buffers.push_back(base);
     k.writes.push_back(false);
   }

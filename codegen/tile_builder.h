@@ -13,13 +13,14 @@ namespace moai::codegen {
 class TileBuilder {
  public:
   // is_member: node -> made inside this program; other values are loaded.
-  TileBuilder(const ir::Graph& graph, const Flags& is_copied, const std::vector<bool>& is_member, TileKind kind,
-              const Shape& space);
+  TileBuilder(const ir::Graph& graph, const Flags& is_copied, const std::vector<bool>& is_member,
+              TileKind kind, const Shape& space);
   Region& region() { return region_; }
 
   // Emits v at the map into a register of its own, once. -1 on failure: see status().
   int value(ir::ValueId v, uint32_t map);
-  // The same for a value that this program is there to store: a view or iota is made even if others load it.
+  // The same for a value that this program is there to store: a view or iota is made even if others
+  // load it.
   int root(ir::ValueId v, uint32_t map);
   // Reads v where it lies, even if it is a member.
   int load(ir::ValueId v, uint32_t map);
@@ -67,13 +68,14 @@ class TileBuilder {
   std::vector<BufferUse> buffers_;
   std::vector<std::pair<ir::ValueId, ir::ValueId>> bases_;  // output, base
   std::vector<uint32_t> rng_maps_;
-  std::unordered_map<uint64_t, int> values_;     // (value, map) -> register
+  std::unordered_map<uint64_t, int> values_;  // (value, map) -> register
   std::unordered_map<uint64_t, int> loads_;
   std::vector<std::pair<TileInst, int>> constants_;
   int next_ = 0;
 };
 
-// Renumbers SSA registers so that those whose last use is past are used again. Returns how many there are.
+// Renumbers SSA registers so that those whose last use is past are used again. Returns how many
+// there are.
 int allocate_registers(std::vector<TileInst>& code, int values);
 
 }  // namespace moai::codegen

@@ -25,7 +25,8 @@ uint64_t place_by_size(const std::vector<Lifetime>& lifetimes, std::vector<uint6
     for (uint32_t other : placed) {
       const Lifetime& o = lifetimes[other];
       if (o.end < life.begin || o.begin > life.end) continue;
-      if (offsets[other] > at && offsets[other] - at >= life.bytes && offsets[other] - at < best_gap) {
+      if (offsets[other] > at && offsets[other] - at >= life.bytes &&
+          offsets[other] - at < best_gap) {
         best = at;
         best_gap = offsets[other] - at;
       }
@@ -33,9 +34,8 @@ uint64_t place_by_size(const std::vector<Lifetime>& lifetimes, std::vector<uint6
     }
     offsets[v] = best == UINT64_MAX ? at : best;
     top = std::max(top, offsets[v] + life.bytes);
-    auto where = std::upper_bound(placed.begin(), placed.end(), v, [&](uint32_t a, uint32_t b) {
-      return offsets[a] < offsets[b];
-    });
+    auto where = std::upper_bound(placed.begin(), placed.end(), v,
+                                  [&](uint32_t a, uint32_t b) { return offsets[a] < offsets[b]; });
     placed.insert(where, v);
   }
   return top;

@@ -10,7 +10,8 @@ struct Lifetime {
   uint32_t begin = 0, end = 0;  // kernels, both included
 };
 
-// Fills one offset per lifetime; no two that overlap in time overlap in bytes. Returns the bytes needed.
+// Fills one offset per lifetime; no two that overlap in time overlap in bytes. Returns the bytes
+// needed.
 uint64_t place(const std::vector<Lifetime>& lifetimes, std::vector<uint64_t>& offsets);
 
 }  // namespace moai::sched

@@ -1,6 +1,7 @@
-// Two steps. First, in kernel order, which values share one place: an update takes over the bytes of what it
-// updates when nobody reads that again, and a new version of a storage is written into the storage's block
-// once its old contents are read. Then offsets for the places that are in the arena.
+// Two steps. First, in kernel order, which values share one place: an update takes over the bytes
+// of what it updates when nobody reads that again, and a new version of a storage is written into
+// the storage's block once its old contents are read. Then offsets for the places that are in the
+// arena.
 #include "sched/memory_plan.h"
 
 #include <algorithm>
@@ -16,9 +17,14 @@ constexpr uint32_t kNone = UINT32_MAX;
 
 class Planner {
  public:
-  Planner(std::span<const PlanValue> values, std::span<const PlanKernel> kernels, uint32_t slot_count)
-      : values_(values), kernels_(kernels), slot_count_(slot_count), life_(values.size()),
-        place_of_(values.size(), kNone), slots_(slot_count) {}
+  Planner(std::span<const PlanValue> values, std::span<const PlanKernel> kernels,
+          uint32_t slot_count)
+      : values_(values),
+        kernels_(kernels),
+        slot_count_(slot_count),
+        life_(values.size()),
+        place_of_(values.size(), kNone),
+        slots_(slot_count) {}
 
   StatusOr<MemoryPlan> run() {
     MOAI_RETURN_IF_ERROR(find_lifetimes());
@@ -59,7 +65,8 @@ class Planner {
         if (use.is_write && life.first_write == kNone) life.first_write = k;
         if (!use.is_write && is_made(use.value) && life.first_write == kNone)
           return broken(use.value, "is read before it is written");
-        if (use.is_write && !is_made(use.value)) return broken(use.value, "is an input and is written");
+        if (use.is_write && !is_made(use.value))
+          return broken(use.value, "is an input and is written");
         life.last_use = k;
         life.is_used = true;
       }
@@ -71,7 +78,8 @@ class Planner {
     for (uint32_t v = 0; v < values_.size(); v++) {
       const PlanValue& value = values_[v];
       for (int32_t s : {value.input_slot, value.output_slot})
-        if (s >= static_cast<int32_t>(slot_count_)) return broken(v, "names a slot that does not exist");
+        if (s >= static_cast<int32_t>(slot_count_))
+          return broken(v, "names a slot that does not exist");
       if (value.input_slot >= 0 && value.output_slot >= 0 && value.input_slot != value.output_slot)
         return broken(v, "would have to move to another slot; copy it to a value of its own");
       if (value.input_slot >= 0) {
@@ -85,7 +93,8 @@ class Planner {
         Slot& slot = slots_[static_cast<size_t>(value.output_slot)];
         if (slot.output != kNone) return broken(v, "is a second output of its slot");
         slot.output = v;
-        if (is_made(v) && life_[v].first_write == kNone) return broken(v, "is an output that nothing writes");
+        if (is_made(v) && life_[v].first_write == kNone)
+          return broken(v, "is an output that nothing writes");
       }
     }
     return ok_status();
@@ -101,17 +110,19 @@ class Planner {
     return values_[v].output_slot >= 0 ? kernel_count() : life_[v].last_use;
   }
 
-  // Whether `output` may lie where `input` does: every read of the input in this kernel is at the same
-  // place, and nobody reads it later.
+  // Whether `output` may lie where `input` does: every read of the input in this kernel is at the
+  // same place, and nobody reads it later.
   bool can_share(const PlanKernel& kernel, uint32_t k, uint32_t output, uint32_t input) const {
     uint32_t out = kernel.uses[output].value, in = kernel.uses[input].value;
-    if (values_[in].bytes != values_[out].bytes || values_[in].bytes == 0 || values_[in].parameter >= 0) return false;
+    if (values_[in].bytes != values_[out].bytes || values_[in].bytes == 0 ||
+        values_[in].parameter >= 0)
+      return false;
     if (end_of(in) != k || place_of_[in] == kNone) return false;
     for (uint32_t u = 0; u < kernel.uses.size(); u++) {
       if (kernel.uses[u].value != in || u == input) continue;
-      bool is_named = std::any_of(kernel.aliases.begin(), kernel.aliases.end(), [&](const PlanAlias& a) {
-        return a.output == output && a.input == u;
-      });
+      bool is_named =
+          std::any_of(kernel.aliases.begin(), kernel.aliases.end(),
+                      [&](const PlanAlias& a) { return a.output == output && a.input == u; });
       if (!is_named) return false;
     }
     return true;
@@ -128,9 +139,13 @@ class Planner {
         if (a.output >= kernel.uses.size() || a.input >= kernel.uses.size())
           return invalid("[memory plan] an alias names no use of its kernel");
         if (kernel.uses[a.output].value != v) continue;
+        if (a.must) base = kernel.uses[a.input].value;
+      }
+      for (const PlanAlias& a : kernel.aliases) {
         uint32_t in = kernel.uses[a.input].value;
-        if (a.must) base = in;
-        if (shared == kNone && can_share(kernel, k, a.output, a.input) && take_over(v, in, k)) shared = in;
+        if (kernel.uses[a.output].value != v || (base != kNone && in != base)) continue;
+        if (shared == kNone && can_share(kernel, k, a.output, a.input) && take_over(v, in, k))
+          shared = in;
       }
       if (shared == kNone) settle(v, k);
       if (base != kNone && base != shared) {
@@ -162,7 +177,8 @@ class Planner {
       // A version on the way to the slot's last one, which has to come after it.
       if (wanted < 0) {
         if (slot.output == kNone || life_[slot.output].first_write == kNone) return false;
-        if (place_of_[slot.output] != kNone || life_[slot.output].first_write < end_of(v)) return false;
+        if (place_of_[slot.output] != kNone || life_[slot.output].first_write < end_of(v))
+          return false;
       }
       slot.occupant = v;
       slot.busy_until = wanted >= 0 ? kernel_count() : end_of(v);
@@ -200,8 +216,9 @@ class Planner {
     std::vector<Lifetime> lifetimes(places_.size());
     for (size_t p = 0; p < places_.size(); p++)
       if (places_[p].slot < 0)
-        lifetimes[p] = {(places_[p].bytes + kBlockAlignBytes - 1) / kBlockAlignBytes * kBlockAlignBytes,
-                        places_[p].begin, places_[p].end};
+        lifetimes[p] = {
+            (places_[p].bytes + kBlockAlignBytes - 1) / kBlockAlignBytes * kBlockAlignBytes,
+            places_[p].begin, places_[p].end};
     std::vector<uint64_t> offsets;
     plan_.arena_bytes = place(lifetimes, offsets);
     plan_.buffers.resize(values_.size());
@@ -228,14 +245,14 @@ class Planner {
   std::vector<uint32_t> place_of_;  // value -> place, or kNone
   std::vector<Place> places_;
   std::vector<Slot> slots_;
-  std::vector<uint32_t> taken_;     // inputs that an output of the current kernel took over
+  std::vector<uint32_t> taken_;  // inputs that an output of the current kernel took over
   MemoryPlan plan_;
 };
 
 }  // namespace
 
-StatusOr<MemoryPlan> memory_plan(std::span<const PlanValue> values, std::span<const PlanKernel> kernels,
-                                 uint32_t slot_count) {
+StatusOr<MemoryPlan> memory_plan(std::span<const PlanValue> values,
+                                 std::span<const PlanKernel> kernels, uint32_t slot_count) {
   return Planner(values, kernels, slot_count).run();
 }
 

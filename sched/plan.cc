@@ -21,7 +21,8 @@ std::string kernel_text(const KernelSource& source) {
   const auto& tile = std::get<TileProgram>(source);
   constexpr const char* kKinds[] = {"pointwise", "row", "column"};
   return std::string(kKinds[static_cast<int>(tile.kind)]) + " " + shape_text(tile.space) + ", " +
-         std::to_string(tile.code.size()) + " instructions, " + std::to_string(tile.registers) + " registers";
+         std::to_string(tile.code.size()) + " instructions, " + std::to_string(tile.registers) +
+         " registers";
 }
 
 std::string buffer_text(const Buffer& b) {
@@ -51,8 +52,9 @@ std::string print(const Plan& plan) {
   out << "scalars " << plan.scalar_count << '\n';
   for (const RankProgram& r : plan.programs) {
     const Program& p = r.program;
-    out << "program " << r.rank.index << " of " << r.rank.count << ": " << p.commands.size() << " commands, "
-        << p.kernels.size() << " kernels, arena " << p.arena_bytes << " B, " << p.bindings << " bindings\n";
+    out << "program " << r.rank.index << " of " << r.rank.count << ": " << p.commands.size()
+        << " commands, " << p.kernels.size() << " kernels, arena " << p.arena_bytes << " B, "
+        << p.bindings << " bindings\n";
     for (const Command& c : p.commands) {
       const KernelSource& source = p.kernels[c.kernel];
       out << "  " << c.kernel << ": " << kernel_text(source) << " |";

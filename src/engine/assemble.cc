@@ -28,7 +28,8 @@ TileProgram copy_program(uint64_t bytes) {
 
 class Assembler {
  public:
-  explicit Assembler(ir::Graph graph) : graph_(std::move(graph)), plan_value_(graph_.value_count(), kNone) {}
+  explicit Assembler(ir::Graph graph)
+      : graph_(std::move(graph)), plan_value_(graph_.value_count(), kNone) {}
 
   StatusOr<sched::Plan> run() {
     MOAI_ASSIGN_OR_RETURN(kernels_, codegen::emit(graph_, codegen::fuse(graph_)));
@@ -67,13 +68,15 @@ class Assembler {
 
   void add_kernel(const codegen::Kernel& k) {
     sched::PlanKernel out;
-    for (size_t i = 0; i < k.buffers.size(); i++) out.uses.push_back({value_of(k.buffers[i]), k.writes[i]});
-    for (const codegen::Kernel::Alias& a : k.aliases) out.aliases.push_back({a.output, a.input, a.must});
+    for (size_t i = 0; i < k.buffers.size(); i++)
+      out.uses.push_back({value_of(k.buffers[i]), k.writes[i]});
+    for (const codegen::Kernel::Alias& a : k.aliases)
+      out.aliases.push_back({a.output, a.input, a.must});
     plan_kernels_.push_back(std::move(out));
   }
 
-  // A value that is the contents of a second slot, or of another slot than the one it came from, or a
-  // parameter, is copied by a kernel into a value of its own.
+  // A value that is the contents of a second slot, or of another slot than the one it came from, or
+  // a parameter, is copied by a kernel into a value of its own.
   void add_outputs() {
     for (const ir::Output& o : graph_.outputs()) {
       slot_count_ = std::max(slot_count_, o.slot + 1);
@@ -102,7 +105,8 @@ class Assembler {
   }
 
   void add_copies(size_t& next, uint32_t before_kernel, Program& p) {
-    for (; next < memory_.copies.size() && memory_.copies[next].before_kernel == before_kernel; next++) {
+    for (; next < memory_.copies.size() && memory_.copies[next].before_kernel == before_kernel;
+         next++) {
       const sched::MemoryPlan::Copy& c = memory_.copies[next];
       note_read(c.from);
       p.commands.push_back({static_cast<uint32_t>(p.kernels.size()), {c.from, c.to}});
@@ -111,7 +115,8 @@ class Assembler {
   }
 
   void note_read(uint32_t v) {
-    if (values_[v].input_slot >= 0) plan_.read_slots.push_back(static_cast<uint32_t>(values_[v].input_slot));
+    if (values_[v].input_slot >= 0)
+      plan_.read_slots.push_back(static_cast<uint32_t>(values_[v].input_slot));
   }
 
   void build_program() {
@@ -152,6 +157,8 @@ class Assembler {
 
 }  // namespace
 
-StatusOr<sched::Plan> assemble(const ir::Graph& graph) { return Assembler(codegen::canonicalize(graph)).run(); }
+StatusOr<sched::Plan> assemble(const ir::Graph& graph) {
+  return Assembler(codegen::canonicalize(graph)).run();
+}
 
 }  // namespace moai::engine

@@ -19,8 +19,10 @@ std::vector<Tensor> random_inputs(const ir::Graph& graph, uint64_t seed) {
     Tensor t{graph.type(input.value), {}};
     t.data.resize(t.type.bytes());
     for (int64_t i = 0; i < t.type.shape.numel(); i++) {
-      if (is_float(t.type.dtype)) ir::set_real(t, i, std::normal_distribution<double>()(random));
-      else ir::set_int(t, i, static_cast<int64_t>(random() % 7));
+      if (is_float(t.type.dtype))
+        ir::set_real(t, i, std::normal_distribution<double>()(random));
+      else
+        ir::set_int(t, i, static_cast<int64_t>(random() % 7));
     }
     out.push_back(std::move(t));
   }
@@ -52,7 +54,8 @@ StatusOr<std::vector<Tensor>> run_plan(const ir::Graph& graph, const sched::Plan
   std::vector<Tensor> out;
   for (const ir::Output& o : graph.outputs()) {
     Tensor t{graph.type(o.value), {}};
-    t.data.assign(blocks[o.slot].begin(), blocks[o.slot].begin() + static_cast<std::ptrdiff_t>(t.type.bytes()));
+    t.data.assign(blocks[o.slot].begin(),
+                  blocks[o.slot].begin() + static_cast<std::ptrdiff_t>(t.type.bytes()));
     out.push_back(std::move(t));
   }
   return out;
@@ -79,12 +82,13 @@ std::string compare(const ir::Graph& graph, double tolerance, uint64_t seed) {
   for (size_t o = 0; o < want->size(); o++) {
     const Tensor &a = (*got)[o], &b = (*want)[o];
     for (int64_t i = 0; i < a.type.shape.numel(); i++) {
-      bool is_same = is_float(a.type.dtype) ? is_close(ir::get_real(a, i), ir::get_real(b, i), tolerance)
-                                            : ir::get_int(a, i) == ir::get_int(b, i);
+      bool is_same = is_float(a.type.dtype)
+                         ? is_close(ir::get_real(a, i), ir::get_real(b, i), tolerance)
+                         : ir::get_int(a, i) == ir::get_int(b, i);
       if (!is_same)
         return "output " + std::to_string(o) + ", element " + std::to_string(i) + ": got " +
-               std::to_string(ir::get_real(a, i)) + ", want " + std::to_string(ir::get_real(b, i)) + "\n" +
-               sched::print(*plan);
+               std::to_string(ir::get_real(a, i)) + ", want " + std::to_string(ir::get_real(b, i)) +
+               "\n" + sched::print(*plan);
     }
   }
   return "";

@@ -15,9 +15,13 @@ struct Recipe {
     ValueId v = g.add_input(ir::Input::Kind::storage, slots++, {dtype, Shape{shape.numel()}});
     return b.reshape(v, shape);
   }
-  ValueId real(uint32_t index) { return g.add_input(ir::Input::Kind::scalar_real, index, {DType::f64, {}}); }
+  ValueId real(uint32_t index) {
+    return g.add_input(ir::Input::Kind::scalar_real, index, {DType::f64, {}});
+  }
   void output(ValueId v) { g.set_output(slots++, v); }
-  ValueId full(double v, ValueId like) { return b.broadcast_to(b.constant(v, b.dtype(like)), b.shape(like)); }
+  ValueId full(double v, ValueId like) {
+    return b.broadcast_to(b.constant(v, b.dtype(like)), b.shape(like));
+  }
   ValueId add(ValueId x, ValueId y) { return b.binary(Prim::add, x, y); }
   ValueId sub(ValueId x, ValueId y) { return b.binary(Prim::sub, x, y); }
   ValueId mul(ValueId x, ValueId y) { return b.binary(Prim::mul, x, y); }

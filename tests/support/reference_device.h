@@ -1,5 +1,5 @@
-// A device for tests that runs programs slowly through the reference evaluator, and refuses what a real one
-// would get wrong: a kernel that overwrites what it still reads.
+// A device for tests that runs programs slowly through the reference evaluator, and refuses what a
+// real one would get wrong: a kernel that overwrites what it still reads.
 #pragma once
 #include <memory>
 

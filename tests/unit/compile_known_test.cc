@@ -1,4 +1,5 @@
-// Known programs: compiled and run they give what the evaluator gives, in the number of kernels they should.
+// Known programs: compiled and run they give what the evaluator gives, in the number of kernels
+// they should.
 #include <catch2/catch.hpp>
 
 #include "tests/support/compile_graph.h"
@@ -32,7 +33,8 @@ Norm layer_norm(Recipe& p, ValueId x, ValueId w, ValueId bias) {
   double n = static_cast<double>(p.b.shape(x).back());
   ValueId mean = p.times(p.b.reduce_keep(ReduceKind::sum, x, Shape{last}), 1 / n);
   ValueId centered = p.sub(x, p.like(mean, x));
-  ValueId var = p.times(p.b.reduce_keep(ReduceKind::sum, p.mul(centered, centered), Shape{last}), 1 / n);
+  ValueId var =
+      p.times(p.b.reduce_keep(ReduceKind::sum, p.mul(centered, centered), Shape{last}), 1 / n);
   ValueId rstd = p.b.unary(Prim::rsqrt, p.add(var, p.full(1e-5, var)));
   ValueId y = p.add(p.mul(p.mul(centered, p.like(rstd, x)), p.like(w, x)), p.like(bias, x));
   return {y, mean, rstd};
@@ -93,7 +95,9 @@ TEST_CASE("AdamW on one tensor is one kernel, in place") {
   ValueId lr = p.b.convert(p.real(0), DType::f32), c2 = p.b.convert(p.real(1), DType::f32);
   ValueId m2 = p.add(p.times(m, 0.9), p.times(grad, 0.1));
   ValueId v2 = p.add(p.times(v, 0.999), p.times(p.mul(grad, grad), 0.001));
-  ValueId decayed = p.mul(w, p.like(p.sub(p.full(1, lr), p.b.binary(Prim::mul, lr, p.b.constant(0.01, DType::f32))), w));
+  ValueId decayed = p.mul(
+      w,
+      p.like(p.sub(p.full(1, lr), p.b.binary(Prim::mul, lr, p.b.constant(0.01, DType::f32))), w));
   ValueId root = p.b.unary(Prim::sqrt, p.b.unary(Prim::abs, p.div(v2, p.like(p.mul(c2, c2), v2))));
   ValueId w2 = p.sub(decayed, p.mul(p.like(lr, w), p.div(m2, p.add(root, p.full(1e-8, root)))));
   p.g.set_output(0, w2), p.g.set_output(2, m2), p.g.set_output(3, v2);
@@ -160,7 +164,8 @@ TEST_CASE("Two storages swap their contents") {
 TEST_CASE("concat of equal parts with producers is one kernel, of others a kernel a part") {
   Recipe p;
   ValueId x = p.input({3, 8});
-  ValueId lo = p.b.slice(x, Shape{0, 0}, Shape{1, 1}, Shape{3, 4}), hi = p.b.slice(x, Shape{0, 4}, Shape{1, 1}, Shape{3, 4});
+  ValueId lo = p.b.slice(x, Shape{0, 0}, Shape{1, 1}, Shape{3, 4}),
+          hi = p.b.slice(x, Shape{0, 4}, Shape{1, 1}, Shape{3, 4});
   ValueId parts[] = {p.b.unary(Prim::neg, hi), lo};
   p.output(p.b.concat(parts, 1));
   check(p, 1);
@@ -196,7 +201,8 @@ TEST_CASE("Dropout masks are made again, not stored") {
   ValueId offset = p.g.add_input(Input::Kind::scalar_int, 1, {DType::i64, {}});
   ValueId x = p.input({4, 6}), w = p.input({6, 6});
   auto drop = [&](ValueId v) {
-    ValueId mask = p.b.binary(Prim::ge, p.b.rng_uniform(key, offset, DType::f32, Shape{4, 6}), p.full(0.3, x));
+    ValueId mask =
+        p.b.binary(Prim::ge, p.b.rng_uniform(key, offset, DType::f32, Shape{4, 6}), p.full(0.3, x));
     return p.b.select(mask, v, p.full(0, v));
   };
   ValueId y = p.b.matmul(drop(x), w);
