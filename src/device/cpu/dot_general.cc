@@ -2,6 +2,7 @@
 // dimension; others are first copied into order.
 #include "src/device/cpu/gemm.h"
 #include "src/device/cpu/kernels.h"
+#include "src/device/cpu/skinny_gemm.h"
 
 namespace moai::cpu {
 
@@ -124,7 +125,12 @@ class DotKernel : public Kernel {
     copy_a_ = a_.is_copied ? round_up(a_.bytes(), 64) : 0;
     copy_b_ = b_.is_copied ? round_up(b_.bytes(), 64) : 0;
     shared_scratch_ = static_cast<uint64_t>(copy_a_ + copy_b_);
-    if (is_small_)
+    is_skinny_ = std::is_same_v<T, float> && a_.dtype == DType::f32 && result_ == DType::f32 &&
+                 !b_.is_copied && !is_small_ &&
+                 SkinnyGemm::fits(m_, n_, k_, b_.line_step, b_.depth_step);
+    if (is_skinny_)
+      shared_scratch_ += SkinnyGemm(v_, m_, n_, k_).shared_bytes();
+    else if (is_small_)
       thread_scratch_ = SmallGemm<T>(v_, m_, n_, k_, result_).scratch_bytes();
     else
       shared_scratch_ += PooledGemm<T>(v_, m_, n_, k_, result_).shared_bytes();
@@ -153,6 +159,11 @@ class DotKernel : public Kernel {
       return ok_status();
     }
     RunContext inner = {context.pool, context.scratch, copy_b + copy_b_};
+    for (int64_t i = 0; i < batch_ && is_skinny_; i++)
+      product(i, [&](MatrixView a, MatrixView b, char* c) {
+        SkinnyGemm(v_, m_, n_, k_).run(a, b, c, inner);
+      });
+    if (is_skinny_) return ok_status();
     const PooledGemm<T> gemm(v_, m_, n_, k_, result_);
     for (int64_t i = 0; i < batch_; i++)
       product(i, [&](MatrixView a, MatrixView b, char* c) { gemm.run(a, b, c, inner); });
@@ -174,7 +185,7 @@ class DotKernel : public Kernel {
   const int64_t result_at_;
   DotOperand a_, b_;
   int64_t m_ = 0, n_ = 0, k_ = 0, batch_ = 0, copy_a_ = 0, copy_b_ = 0;
-  bool is_small_ = false;
+  bool is_small_ = false, is_skinny_ = false;
 };
 
 }  // namespace

@@ -63,18 +63,21 @@ void pack_rows(const float* from, int64_t row, int n, int64_t k, int width, floa
     const int depth = static_cast<int>(k - p0 < 16 ? k - p0 : 16);
     const __mmask16 loaded = static_cast<__mmask16>((1u << depth) - 1);
     for (int first = 0; first < width; first += 16) {
-      const int lines = n - first < 16 ? n - first : 16, room = width - first < 16 ? width - first : 16;
+      const int lines = n - first < 16 ? n - first : 16,
+                room = width - first < 16 ? width - first : 16;
       Row16 r[16];
 #pragma GCC unroll 16
       for (int i = 0; i < 16; i++)
-        r[i] = i < lines ? reinterpret_cast<Row16>(_mm512_maskz_loadu_ps(loaded, from + (first + i) * row + p0))
+        r[i] = i < lines ? reinterpret_cast<Row16>(
+                               _mm512_maskz_loadu_ps(loaded, from + (first + i) * row + p0))
                          : Row16{};
       exchange<1>(r), exchange<2>(r), exchange<4>(r), exchange<8>(r);
       const __mmask16 stored = static_cast<__mmask16>((1u << room) - 1);
       float* to = out + p0 * width + first;
 #pragma GCC unroll 16
       for (int p = 0; p < 16; p++)
-        if (p < depth) _mm512_mask_storeu_ps(to + p * width, stored, reinterpret_cast<__m512>(r[p]));
+        if (p < depth)
+          _mm512_mask_storeu_ps(to + p * width, stored, reinterpret_cast<__m512>(r[p]));
     }
   }
 }
@@ -98,7 +101,8 @@ void pack(const S* from, int64_t row, int64_t col, int64_t rows, int64_t k, int 
   if constexpr (sizeof(S) == 4 && sizeof(T) == 4) {
     if (col == 1) {
       for (int64_t first = 0; first < rows; first += width)
-        pack_rows(from + first * row, row, static_cast<int>(rows - first < width ? rows - first : width), k, width,
+        pack_rows(from + first * row, row,
+                  static_cast<int>(rows - first < width ? rows - first : width), k, width,
                   out + first * k);
       return;
     }
@@ -224,6 +228,7 @@ const VectorOps& MOAI_TIER_FUNCTION(MOAI_TIER)() {
     VectorOps ops = {};
     MOAI_TIER::set_gemm_ops(ops);
     MOAI_TIER::set_attention_ops(ops);
+    MOAI_TIER::set_skinny_ops(ops);
     MOAI_TIER::set_row_ops(ops);
     return ops;
   }();

@@ -34,7 +34,15 @@ struct Run {
   int64_t from = 0, from_step = 1;
 };
 
+// c (rows x n, row stride ldc) = a (rows x k, contiguous) b.
+inline constexpr int kSkinnyRows = 8;
+using SkinnyFn = void (*)(int64_t k, const float* a, const float* b, int64_t ldb, int64_t n,
+                          float* c, int64_t ldc);
+
 struct VectorOps {
+  // By rows - 1; b is k rows of n elements, or n rows of k elements.
+  SkinnyFn skinny_rows[kSkinnyRows];
+  SkinnyFn skinny_dots[kSkinnyRows];
   GemmOps<float> gemm_f32;
   GemmOps<double> gemm_f64;
   GemmOps<int64_t> gemm_i64;  // every integer dtype: wraps like its own width would
