@@ -2,13 +2,15 @@
 //
 // Thread rule: one mutex around an append (AppendLock); program order is the order of appends. Never wait
 // under it. Functions marked [lock] need it held.
+//
+// Ids come from one counter, at an upload and at a cut: the fresh slots of a segment get theirs together, when it
+// is cut, so they are consecutive whatever was uploaded between two records.
 #pragma once
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string_view>
-#include <vector>
 
 #include "src/frontend/session.h"
 #include "src/wire/segment.h"
@@ -18,11 +20,12 @@ namespace moai::frontend {
 // The client's side of one device storage: context of its DataPtr. Freed when nobody needs it (the recorder
 // keeps it alive while the open segment names it).
 struct Storage {
-  uint64_t id = 0;         // 0 until it appears in a record or an upload
+  uint64_t id = 0;         // 0 until it is uploaded or the segment that it first appears in is cut
   uint64_t epoch = 0;      // of the segment that `slot` belongs to
   uint32_t slot = 0;
   uint64_t bytes = 0;
   void* address = nullptr; // in the PROT_NONE reservation
+  Storage* next_dead = nullptr;  // of the recorder
 };
 
 class Recorder {
@@ -49,21 +52,26 @@ class Recorder {
   void end();
 
   std::mutex& mutex() { return mutex_; }
+  // The open segment is full: cut it, after this op and without the mutex. Needs no lock.
+  bool wants_cut() const;
 
   // Hands the open segment over; nothing when it is empty and nothing died. May wait for run-ahead. Do not
   // hold the mutex. `is_step`: the cut of an optimizer step.
   Status cut(bool is_step = false);
-  // Cut, then read.
+  // Cut, then read. A storage without contents reads as zeros.
   Status read(Storage*, const wire::View&, std::span<std::byte> out);
-  // Fills a storage that has no id yet. Does not cut.
+  // Fills a storage that has no contents yet. Does not cut. After a failure it still has none.
   Status upload(Storage*, std::span<const std::byte> data);
+  // [lock], unless no other thread records.
   bool has_contents(const Storage* s) const { return s->id != 0 || s->epoch == epoch_; }
-  // The storage died (deleter). Never throws, never waits.
+  // The storage died (deleter): it belongs to the recorder now. Never throws, never waits; with or without lock.
   void died(Storage*) noexcept;
   uint64_t ops_recorded() const;
 
  private:
   struct State;
+  Status send_deaths();
+
   std::mutex mutex_;
   uint64_t epoch_ = 1;
   Session& session_;
