@@ -1,0 +1,170 @@
+// The kernel behind every operator that has no kernel of its own.
+#include "src/frontend/bridge/boxed.h"
+
+#include <c10/core/impl/LocalDispatchKeySet.h>
+
+#include "src/frontend/bridge/decompose.h"
+#include "src/frontend/bridge/errors.h"
+#include "src/frontend/bridge/fallback.h"
+#include "src/frontend/bridge/shapes.h"
+#include "src/frontend/bridge/tensors.h"
+
+namespace moai::bridge {
+namespace {
+
+Arguments arguments_of(const OpInfo& info, const torch::jit::Stack& stack) {
+  return Arguments(stack).last(info.args.size());
+}
+
+// The dtype that decides about support: of the first device tensor, read or written.
+std::optional<DType> deciding_dtype(Arguments arguments) {
+  std::optional<DType> found;
+  for (const c10::IValue& v : arguments) {
+    for_each_tensor(v, [&](const at::Tensor& t) {
+      if (!found && is_device(t)) found = dtype_of(t.scalar_type());
+    });
+    if (found) break;
+  }
+  return found;
+}
+
+at::Tensor make(const TensorSpec& s) {
+  return s.is_defined ? empty_device(s.sizes, s.strides, s.dtype) : at::Tensor();
+}
+
+// All that the op writes into: its written arguments, then its fresh results.
+void collect_written(const OpInfo& info, Arguments arguments, std::vector<at::Tensor>* outputs) {
+  for (size_t i = 0; i < arguments.size(); i++) {
+    if (!info.args[i].is_written) continue;
+    if (arguments[i].isTensor() && arguments[i].toTensor().defined()) {
+      outputs->push_back(arguments[i].toTensor());
+    } else if (arguments[i].isList()) {
+      for_each_tensor(arguments[i], [&](const at::Tensor& t) { outputs->push_back(t); });
+    } else {
+      outputs->emplace_back();
+    }
+  }
+}
+
+std::vector<c10::IValue> make_results(const Shapes& shapes, Arguments arguments, std::vector<at::Tensor>* outputs) {
+  std::vector<c10::IValue> results;
+  for (const ReturnSpec& r : shapes.returns) {
+    switch (r.kind) {
+      case ReturnSpec::Kind::value: results.push_back(r.value); break;
+      case ReturnSpec::Kind::argument: results.push_back(arguments[r.argument]); break;
+      case ReturnSpec::Kind::tensor:
+        outputs->push_back(make(r.tensors[0]));
+        results.emplace_back(outputs->back());
+        break;
+      case ReturnSpec::Kind::tensors: {
+        c10::List<at::Tensor> list;
+        for (const TensorSpec& s : r.tensors) {
+          outputs->push_back(make(s));
+          list.push_back(outputs->back());
+        }
+        results.emplace_back(std::move(list));
+        break;
+      }
+    }
+  }
+  return results;
+}
+
+// Written without the schema saying so: the running statistics of batch norm.
+void collect_hidden(const OpInfo& info, Arguments arguments, std::vector<at::Tensor>* outputs) {
+  if (info.record_name != "native_batch_norm") return;
+  bool is_training = arguments[5].toBool();
+  for (size_t i : {3, 4})
+    outputs->push_back(is_training && arguments[i].isTensor() ? arguments[i].toTensor() : at::Tensor());
+}
+
+bool all_expressible(std::span<const at::Tensor> tensors) {
+  for (const at::Tensor& t : tensors)
+    if (t.defined() && !is_expressible(t)) return false;
+  return true;
+}
+
+bool nothing_to_write(std::span<const at::Tensor> outputs) {
+  for (const at::Tensor& t : outputs)
+    if (t.defined() && t.numel() != 0) return false;
+  return true;
+}
+
+void return_results(const OpInfo& info, torch::jit::Stack* stack, std::vector<c10::IValue> results) {
+  torch::jit::drop(*stack, info.args.size());
+  for (c10::IValue& v : results) stack->push_back(std::move(v));
+}
+
+// Metadata ops without a kernel of their own (unfold, view_as_real ...): the Meta kernel says where to look.
+bool try_view(const OpInfo& info, torch::jit::Stack* stack) {
+  Arguments arguments = arguments_of(info, *stack);
+  if (arguments.empty() || !arguments[0].isTensor()) return false;
+  const at::Tensor self = arguments[0].toTensor();
+  auto shapes = infer_shapes(info, arguments);
+  if (!shapes) return false;
+  std::vector<c10::IValue> results;
+  auto view = [&](const TensorSpec& s) {
+    at::Tensor t = make_view(self, s.sizes, s.strides, s.offset, c10::scalarTypeToTypeMeta(s.dtype));
+    if (s.is_conj != t.is_conj()) t._set_conj(s.is_conj);
+    if (s.is_neg != t.is_neg()) t._set_neg(s.is_neg);
+    return t;
+  };
+  for (const ReturnSpec& r : shapes->returns) {
+    if (r.kind == ReturnSpec::Kind::argument) {
+      results.push_back(arguments[r.argument]);
+    } else if (r.kind == ReturnSpec::Kind::tensor) {
+      results.emplace_back(view(r.tensors[0]));
+    } else if (r.kind == ReturnSpec::Kind::tensors) {
+      c10::List<at::Tensor> list;
+      for (const TensorSpec& s : r.tensors) list.push_back(view(s));
+      results.emplace_back(std::move(list));
+    } else {
+      results.push_back(r.value);
+    }
+  }
+  return_results(info, stack, std::move(results));
+  return true;
+}
+
+}  // namespace
+
+void check_devices(const OpInfo& info, Arguments arguments) {
+  if (info.takes_host_tensors) return;
+  for (size_t i = 0; i < arguments.size(); i++) {
+    for_each_tensor(arguments[i], [&](const at::Tensor& t) {
+      if (!is_device(t) && (t.dim() != 0 || info.args[i].is_written)) throw_mixed_devices(t.device().str(), info.name);
+    });
+  }
+}
+
+bool try_record(const OpInfo& info, torch::jit::Stack* stack) {
+  Arguments arguments = arguments_of(info, *stack);
+  if (info.has_dynamic_shape || !can_encode(info, arguments)) return false;
+  std::optional<DType> dtype = deciding_dtype(arguments);
+  if (!dtype || !info.is_supported(*dtype)) return false;
+  auto shapes = infer_shapes(info, arguments);
+  if (!shapes) return false;
+  for (auto& [i, spec] : shapes->resized) resize_device(arguments[i].toTensor(), spec.sizes, spec.strides);
+
+  std::vector<at::Tensor> outputs;
+  collect_written(info, arguments, &outputs);
+  std::vector<c10::IValue> results = make_results(*shapes, arguments, &outputs);
+  collect_hidden(info, arguments, &outputs);
+  if (!all_expressible(outputs)) return false;
+  if (!nothing_to_write(outputs)) record(info, arguments, outputs);
+  return_results(info, stack, std::move(results));
+  return true;
+}
+
+void boxed_kernel(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  const OpInfo& info = op_info(op);
+  check_devices(info, arguments_of(info, *stack));
+  if (info.is_view && try_view(info, stack)) return;
+  if (try_record(info, stack)) return;
+  if (const c10::KernelFunction* parts = decomposition_of(info.record_name))
+    return parts->callBoxed(op, kDeviceKeys, stack);
+  if (info.has_composite) return op.redispatchBoxed(kCompositeKeys, stack);
+  fall_back(info, stack);
+}
+
+}  // namespace moai::bridge

@@ -1,0 +1,64 @@
+// Status to PyTorch's exceptions.
+#include "src/frontend/bridge/errors.h"
+
+#include <c10/util/Exception.h>
+
+namespace moai::bridge {
+namespace {
+
+std::string human_bytes(uint64_t bytes) {
+  char text[32];
+  if (bytes >= 1ull << 30)
+    std::snprintf(text, sizeof text, "%.2f GiB", static_cast<double>(bytes) / (1ull << 30));
+  else
+    std::snprintf(text, sizeof text, "%.2f MiB", static_cast<double>(bytes) / (1ull << 20));
+  return text;
+}
+
+}  // namespace
+
+void throw_status(const Status& status) {
+  const std::string& text = status.message();
+  switch (status.code()) {
+    case StatusCode::resource_exhausted: TORCH_CHECK_WITH(OutOfMemoryError, false, text); break;
+    case StatusCode::unimplemented: TORCH_CHECK_NOT_IMPLEMENTED(false, text); break;
+    case StatusCode::out_of_range:
+      throw c10::AcceleratorError({__func__, __FILE__, static_cast<uint32_t>(__LINE__)}, 710, text);
+    case StatusCode::ok:
+    case StatusCode::invalid_argument:
+    case StatusCode::not_found:
+    case StatusCode::unavailable:
+    case StatusCode::deadline_exceeded:
+    case StatusCode::again:
+    case StatusCode::permission_denied:
+    case StatusCode::version_mismatch:
+    case StatusCode::interrupted:
+    case StatusCode::internal: break;
+  }
+  TORCH_CHECK(false, text);
+}
+
+void throw_bad_fork() {
+  TORCH_CHECK(false,
+              "Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you must use "
+              "the 'spawn' start method");
+}
+
+void throw_out_of_memory(uint64_t bytes, uint64_t free_bytes, uint64_t total_bytes) {
+  TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory. Tried to allocate ", human_bytes(bytes),
+                   ". The accelerator has a total capacity of ", human_bytes(total_bytes), " of which ",
+                   human_bytes(free_bytes), " is free.");
+  std::abort();
+}
+
+void throw_unsupported(const std::string& op, const std::string& reason) {
+  TORCH_CHECK_NOT_IMPLEMENTED(false, "[", op, "] ", reason);
+  std::abort();
+}
+
+void throw_mixed_devices(const std::string& device, const std::string& op) {
+  TORCH_CHECK(false, "Expected all tensors to be on the same device, but found at least two devices, ", device,
+              " and cuda:0! (when checking ", op, ")");
+}
+
+}  // namespace moai::bridge

@@ -1,0 +1,14 @@
+// Kernels with code of their own: factories, metadata, copies, predicates, indexing, attention.
+#pragma once
+
+namespace torch {
+class Library;
+}
+
+namespace moai::bridge {
+
+void register_factories(torch::Library& lib);  // factories.cc
+void register_indexing(torch::Library& lib);   // indexing.cc
+void register_attention(torch::Library& lib);  // attention.cc
+
+}  // namespace moai::bridge

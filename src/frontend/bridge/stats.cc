@@ -1,0 +1,68 @@
+// What the process did so far, as JSON.
+#include "src/frontend/bridge/stats.h"
+
+#include <cstdio>
+
+#include "src/frontend/bridge/allocator.h"
+#include "src/frontend/bridge/runtime.h"
+
+namespace moai::bridge {
+namespace {
+
+std::string quoted(const std::string& s) {
+  std::string out = "\"";
+  for (char c : s) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (static_cast<unsigned char>(c) < 0x20) {
+      char code[8];
+      std::snprintf(code, sizeof code, "\\u%04x", static_cast<unsigned>(c));
+      out += code;
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
+
+std::string fallbacks_json() {
+  std::string out;
+  for (auto& [op, count] : runtime().fallbacks()) {
+    char ms[32];
+    std::snprintf(ms, sizeof ms, "%.3f", count.milliseconds);
+    out += (out.empty() ? "" : ", ") + quoted(op) + ": {\"calls\": " + std::to_string(count.calls) +
+           ", \"bytes\": " + std::to_string(count.bytes) + ", \"ms\": " + ms + "}";
+  }
+  return "{" + out + "}";
+}
+
+}  // namespace
+
+std::string stats_json() {
+  frontend::SessionCounters c = runtime().session().counters();
+  std::string out = "{";
+  auto number = [&](const char* key, uint64_t value) { out += quoted(key) + ": " + std::to_string(value) + ", "; };
+  number("steps", c.steps);
+  number("ops_recorded", runtime().recorder().ops_recorded());
+  number("blocking_round_trips", c.blocking_round_trips);
+  number("bytes_up", c.bytes_up);
+  number("bytes_down", c.bytes_down);
+  number("segments_compiled", c.segments_compiled);
+  number("segments_reused", c.segments_reused);
+  number("frames_sent", c.frames_sent);
+  number("frames_received", c.frames_received);
+  number("waits_read", c.waits_read);
+  number("waits_sync", c.waits_sync);
+  number("waits_upload", c.waits_upload);
+  number("waits_run_ahead", c.waits_run_ahead);
+  number("waits_memory", c.waits_memory);
+  number("peak_bytes", memory_counts().peak_bytes);
+  out += "\"transport\": " + quoted(c.transport) + ", \"notes\": [";
+  bool first = true;
+  for (const std::string& note : runtime().session().notes()) {
+    out += (first ? "" : ", ") + quoted(note);
+    first = false;
+  }
+  return out + "], \"fallbacks\": " + fallbacks_json() + "}";
+}
+
+}  // namespace moai::bridge
