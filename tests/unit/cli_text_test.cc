@@ -88,12 +88,12 @@ TEST_CASE("text for a terminal: widths in columns, no control characters, cut in
 TEST_CASE("statistics have labels and units") {
   CHECK(format_stats("") == "moai: the program used no accelerator\n");
   std::string text =
-      format_stats(R"({"steps":20,"bytes_up":1536,"fallbacks":{"nonzero":3},"transport":"shm"})");
+      format_stats(R"({"steps":20,"bytes_up":1536,"fallbacks":{"nonzero":{"calls":3,"bytes":8},"unique":1},"transport":"shm"})");
   CHECK(text ==
         "moai:\n"
         "  steps                   20\n"
         "  data up                 1.50 KiB\n"
-        "  ops run on the client   3 calls (nonzero 3)\n"
+        "  ops run on the client   4 calls (nonzero 3, unique 1)\n"
         "  transport               shm\n");
 }
 
