@@ -72,6 +72,9 @@ def torch_part():
     """What needs Python: each file under `moai run`, which starts an embedded server; process tests start their own."""
     counts = [0, 0, 0]
     moai = ROOT / "build" / "moai"
+    if not moai.exists() or not list((ROOT / "build").glob("**/moai_torch_2_13.so")):
+        print("    skipped: the bridge to PyTorch is not built (see docs/design/next.md)", flush=True)
+        return [0, 0, 1]
     for path in sorted((ROOT / "tests" / "torch").glob("test_*.py")):
         launcher = () if "processes" in path.name or "examples" in path.name else (moai, "run")
         result = pytest([path], "torch-" + path.stem, launcher, env={"OMP_NUM_THREADS": "1"})

@@ -98,7 +98,10 @@ std::span<const OpRow> random_ops();
 std::span<const OpRow> foreach_ops();     // _foreach_*
 std::span<const OpRow> optimizer_ops();   // _fused_*, _amp_*
 std::span<const OpRow> matrix_ops();      // mm addmm bmm baddbmm dot mv ...
-std::span<const OpRow> conv_ops();        // convolution, pooling, upsampling, padding
+std::span<const OpRow> conv_ops();        // convolution and its gradients
+std::span<const OpRow> pool_ops();        // max, average and adaptive pooling
+std::span<const OpRow> resize_ops();      // upsampling, padding
+std::span<const OpRow> embedding_ops();   // lookup in a table and its gradient
 std::span<const OpRow> norm_ops();        // softmax, batch, layer and group norm
 std::span<const OpRow> loss_ops();        // nll, bce, mse, smooth_l1, kl ...
 std::span<const OpRow> attention_ops();   // sdpa and its backward

@@ -6,6 +6,7 @@
 #include "src/engine/compile.h"
 #include "src/engine/session.h"
 #include "tests/support/scripted_client.h"
+#include "transport/open/open.h"
 #include "transport/socket_pair.h"
 
 namespace moai::engine {
