@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The binary needs libc, libm and the loader, nothing else, and no glibc newer than 2.34.
+"""The binary needs libc, libm and the loader, nothing else, no glibc newer than 2.34, and exceptions work.
 
 usage: binary_test.py BINARY
 """
@@ -29,10 +29,18 @@ def complaints(binary):
     return found + [f"{binary} needs GLIBC_{'.'.join(map(str, v))}" for v in sorted(versions) if v[:2] > GLIBC_MAX]
 
 
+def exceptions_work(binary):
+    """--help leaves the parser by an exception: the unwinder that is linked in has to find its way."""
+    run = subprocess.run([binary, "run", "--help"], capture_output=True, text=True)
+    return run.returncode == 0 and "--require" in run.stdout
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     wrong = complaints(sys.argv[1])
+    if not exceptions_work(sys.argv[1]):
+        wrong.append(f"{sys.argv[1]} run --help does not print its help")
     # A binary that links more must not pass: Python's own does.
     if not complaints(sys.executable) and not wrong:
         print(f"note: {sys.executable} links as little, so this test was not shown to fail")
