@@ -21,7 +21,8 @@ StatusOr<BridgePath> find_bridge() {
                   "the bridge folder " + std::string(given) + " of MOAI_PYTHON_DIR does not exist"};
   }
   fs::path folder = binary_folder();
-  for (const fs::path& python : {folder / "python", folder / "../lib/moai/python"})
+  for (const fs::path& python : {folder / "python", folder / "../lib/moai/python",
+                                 folder / "../lib/x86_64-linux-gnu/moai/python"})
     if (fs::is_directory(python / "moai_torch", error))
       return BridgePath{python.lexically_normal(), ""};
   fs::path source = (folder / ".." / "python").lexically_normal();

@@ -25,7 +25,8 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", MOAI_VERSION);
   int status = 0;
   using namespace moai::cli;
-  for (auto add : {add_run, add_serve, add_version, add_worker}) add(app, status);
+  for (auto add : {add_run, add_serve, add_smi, add_doctor, add_replay, add_version, add_worker})
+    add(app, status);
   try {
     app.parse(words_of(argc, argv));
   } catch (const CLI::ParseError& error) {

@@ -37,9 +37,10 @@ std::string format_value(const nlohmann::json& value, const std::string& unit) {
     uint64_t sum = 0;
     std::string list;
     for (const auto& [name, count] : value.items()) {
-      if (!count.is_number_unsigned()) continue;
-      sum += count.get<uint64_t>();
-      list += (list.empty() ? "" : ", ") + name + " " + std::to_string(count.get<uint64_t>());
+      const nlohmann::json calls = count.is_object() ? count.value("calls", nlohmann::json()) : count;
+      if (!calls.is_number_unsigned()) continue;
+      sum += calls.get<uint64_t>();
+      list += (list.empty() ? "" : ", ") + name + " " + std::to_string(calls.get<uint64_t>());
     }
     return std::to_string(sum) + " " + unit + (list.empty() ? "" : " (" + list + ")");
   }

@@ -9,6 +9,10 @@
 
 namespace moai::engine {
 
+namespace {
+constexpr int kReportMs = 200;
+}  // namespace
+
 void set_text(ControlMessage& message, const std::string& text) {
   std::strncpy(message.text, text.c_str(), sizeof message.text - 1);
 }
@@ -46,7 +50,9 @@ SupervisorLink::SupervisorLink(int fd) : fd_(fd) {
 void SupervisorLink::watch() {
   while (true) {
     pollfd waiting{fd_, POLLIN, 0};
-    if (::poll(&waiting, 1, -1) < 0 && errno == EINTR) continue;
+    int count = ::poll(&waiting, 1, kReportMs);
+    report();
+    if (count <= 0) continue;
     StatusOr<ControlMessage> message = receive_control(fd_);
     if (!message.ok()) {
       if (message.status().code() == StatusCode::again) continue;
@@ -58,6 +64,19 @@ void SupervisorLink::watch() {
     has_answer_ = true;
     answered_.notify_one();
   }
+}
+
+void SupervisorLink::note_progress(uint64_t live_bytes, uint64_t busy_ns) {
+  live_bytes_ = live_bytes;
+  busy_ns_ = busy_ns;
+}
+
+void SupervisorLink::report() {
+  uint64_t live = live_bytes_, busy = busy_ns_;
+  if (live == reported_live_bytes_ && busy == reported_busy_ns_) return;
+  reported_live_bytes_ = live;
+  reported_busy_ns_ = busy;
+  send({ControlKind::stats, live, busy, {}});
 }
 
 ControlMessage SupervisorLink::ask(const ControlMessage& question) {

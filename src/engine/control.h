@@ -1,5 +1,6 @@
 // Messages between the supervisor and a worker: small records of one binary over a socket pair.
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -43,11 +44,16 @@ class SupervisorLink final : public MemoryLender {
   void give_back(uint64_t bytes) override;
   uint64_t available() override;
   void send(const ControlMessage& message);
+  // What the supervisor should know; the watching thread tells it now and then.
+  void note_progress(uint64_t live_bytes, uint64_t busy_ns);
 
  private:
   ControlMessage ask(const ControlMessage& question);
   void watch();
+  void report();
   int fd_;
+  std::atomic<uint64_t> live_bytes_{0}, busy_ns_{0};
+  uint64_t reported_busy_ns_ = 0, reported_live_bytes_ = 0;
   std::mutex ask_mutex_, mutex_;
   std::condition_variable answered_;
   bool has_answer_ = false;

@@ -97,11 +97,13 @@ Status Line::receive_more() {
   size_t before = items_.size();
   while (items_.size() == before) {
     if (!lost_.ok()) return lost_;
-    if (Status status = receive_all(); !status.ok()) return status;
-    if (items_.size() != before) break;
+    // What came before the end is still there.
+    if (Status status = receive_all(); items_.size() != before)
+      break;
+    else if (!status.ok())
+      return status;
     Status status = connection_->wait(in_seconds(1));
     if (!status.ok() && status.code() != StatusCode::deadline_exceeded) {
-      // What came before the end is still there.
       if (Status rest = receive_all(); rest.ok()) lost_ = status;
     }
   }

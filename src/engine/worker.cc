@@ -22,21 +22,10 @@ namespace moai::engine {
 namespace {
 
 constexpr double kHandshakeSeconds = 10;
-constexpr uint64_t kProgressPeriodNs = 100'000'000;
 
 std::string from_environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
-}
-
-// Each at most once per period: the supervisor keeps only the last one.
-std::function<void(uint64_t, uint64_t)> progress_to(SupervisorLink& link) {
-  return [&link, last = uint64_t{0}](uint64_t live_bytes, uint64_t busy_ns) mutable {
-    uint64_t now = now_ns();
-    if (now - last < kProgressPeriodNs) return;
-    last = now;
-    link.send({ControlKind::stats, live_bytes, busy_ns, {}});
-  };
 }
 
 StatusOr<SessionOptions> session_options(const WorkerOptions& options, SupervisorLink& link) {
@@ -52,7 +41,9 @@ StatusOr<SessionOptions> session_options(const WorkerOptions& options, Superviso
   }
   session.trace_path = from_environment("MOAI_TRACE");
   session.record_path = from_environment("MOAI_RECORD");
-  session.on_progress = progress_to(link);
+  session.on_progress = [&link](uint64_t live_bytes, uint64_t busy_ns) {
+    link.note_progress(live_bytes, busy_ns);
+  };
   return session;
 }
 

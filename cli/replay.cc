@@ -1,0 +1,62 @@
+// `moai replay FILE`: runs a recording against this machine's device.
+#include <cstdio>
+#include <memory>
+
+#include "cli/commands.h"
+#include "src/base/log.h"
+#include "src/engine/memory_size.h"
+#include "src/engine/memory_text.h"
+#include "src/engine/replay.h"
+
+namespace moai::cli {
+
+namespace {
+
+int replay(const std::string& path, const std::string& memory, engine::ReplayOptions options) {
+  options.memory_bytes = engine::default_memory_bytes();
+  if (!memory.empty()) {
+    StatusOr<uint64_t> bytes = engine::parse_bytes(memory);
+    if (!bytes.ok()) {
+      log_error("replay: --device-memory " + bytes.status().message());
+      return kExitUsage;
+    }
+    options.memory_bytes = *bytes;
+  }
+  StatusOr<engine::ReplayResult> result = engine::replay(path, options);
+  if (!result.ok()) {
+    log_error(result.status().message());
+    return result.status().code() == StatusCode::not_found ? kExitNotFound : kExitRefused;
+  }
+  for (const std::string& error : result->errors) log_warning("replay: " + error);
+  std::printf(
+      "messages        %llu\nsegments run    %llu\nplans built     %llu\ndevice busy     %.3f ms\n"
+      "wall clock      %.3f ms\nread back       %s\nerrors          %zu\n",
+      static_cast<unsigned long long>(result->messages),
+      static_cast<unsigned long long>(result->segments_run),
+      static_cast<unsigned long long>(result->plans_built),
+      static_cast<double>(result->busy_ns) / 1e6, static_cast<double>(result->wall_ns) / 1e6,
+      engine::format_bytes(result->bytes_read).c_str(), result->errors.size());
+  return result->errors.empty() ? 0 : kExitRefused;
+}
+
+}  // namespace
+
+void add_replay(CLI::App& app, int& status) {
+  struct Arguments {
+    std::string path, memory;
+    engine::ReplayOptions options;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command =
+      app.add_subcommand("replay", "Run a recording of moai run --record against this machine");
+  command->add_option("file", arguments->path, "The recording")->required();
+  command->add_option("--device-memory", arguments->memory,
+                      "Memory of the device, as 256MiB or 4GiB");
+  command->add_option("--threads", arguments->options.threads, "Threads (default: one a core)");
+  command->add_option("--trace", arguments->options.trace_path, "Append spans to FILE");
+  command->callback([arguments, &status] {
+    status = replay(arguments->path, arguments->memory, arguments->options);
+  });
+}
+
+}  // namespace moai::cli
