@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <unordered_map>
 
 #include "src/frontend/bridge/device.h"
 #include "src/frontend/bridge/errors.h"
@@ -20,6 +21,7 @@ constexpr size_t kAskBytes = size_t{256} << 20;
 struct Memory {
   std::mutex mutex;
   Reservation addresses;
+  std::unordered_map<const void*, frontend::Storage*> by_address;
   MemoryCounts counts;
 };
 Memory& memory() {
@@ -45,6 +47,7 @@ void free_storage(void* context) {
   if (storage->address) {
     std::lock_guard lock(m.mutex);
     m.addresses.give(storage->address, storage->bytes);
+    m.by_address.erase(storage->address);
     storage->address = nullptr;
     m.counts.live_bytes -= storage->bytes;
     m.counts.freed_bytes += storage->bytes;
@@ -76,6 +79,10 @@ frontend::Storage* new_storage(size_t bytes) {
   auto* storage = new frontend::Storage();
   storage->bytes = bytes;
   storage->address = address;
+  if (address) {
+    std::lock_guard lock(m.mutex);
+    m.by_address[address] = storage;
+  }
   return storage;
 }
 
@@ -133,11 +140,19 @@ frontend::Storage* storage_of(const c10::DataPtr& data) {
   return data.get_deleter() == &free_storage ? static_cast<frontend::Storage*>(data.get_context()) : nullptr;
 }
 
+frontend::Storage* storage_at(const void* address) {
+  std::lock_guard lock(memory().mutex);
+  auto it = memory().by_address.find(address);
+  return it == memory().by_address.end() ? nullptr : it->second;
+}
+
 c10::DataPtr successor_of(frontend::Storage* old) {
   auto* storage = new frontend::Storage();
   storage->bytes = old->bytes;
+  std::lock_guard lock(memory().mutex);
   storage->address = old->address;
   old->address = nullptr;
+  if (storage->address) memory().by_address[storage->address] = storage;
   return {storage->address, storage, &free_storage, kDevice};
 }
 

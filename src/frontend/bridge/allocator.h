@@ -21,6 +21,8 @@ void register_allocator();
 
 // The client storage behind a DataPtr of ours, else null.
 frontend::Storage* storage_of(const c10::DataPtr& data);
+// The client storage that begins at an address, else null: PyTorch wraps the bare pointer when it pickles.
+frontend::Storage* storage_at(const void* address);
 // A fresh storage that takes over the address of `old`, which stays behind without one.
 c10::DataPtr successor_of(frontend::Storage* old);
 

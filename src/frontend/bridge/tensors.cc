@@ -42,7 +42,9 @@ DType bits_dtype_of(c10::ScalarType t) {
 frontend::Storage* storage_of(const at::Tensor& t) {
   if (t.layout() != c10::kStrided || !t.has_storage())
     throw_unsupported("tensor", "only strided tensors exist on this device; call to_dense() first");
-  return storage_of(t.storage().unsafeGetStorageImpl()->_mutable_data_ptr_no_checks());
+  const c10::DataPtr& data = t.storage().unsafeGetStorageImpl()->_mutable_data_ptr_no_checks();
+  frontend::Storage* storage = storage_of(data);
+  return storage || !data.get() ? storage : storage_at(data.get());
 }
 
 bool is_expressible(const at::Tensor& t) {
@@ -79,7 +81,7 @@ at::Tensor make_view(const at::Tensor& self, at::IntArrayRef sizes, at::IntArray
 }
 
 bool covers_storage(const at::Tensor& t) {
-  return t.storage_offset() == 0 && t.is_non_overlapping_and_dense() &&
+  return storage_of(t.storage().unsafeGetStorageImpl()->_mutable_data_ptr_no_checks()) && t.storage_offset() == 0 && t.is_non_overlapping_and_dense() &&
          static_cast<size_t>(t.numel()) * t.itemsize() == t.storage().nbytes();
 }
 

@@ -9,7 +9,7 @@ namespace moai::bridge {
 
 inline bool is_device(const at::Tensor& t) { return t.defined() && t.device().type() == c10::DeviceType::CUDA; }
 
-// The client storage of a device tensor. Throws NotImplementedError for sparse, nested and quantised ones.
+// The client storage of a device tensor; null for a zero tensor, which has no memory. Throws NotImplementedError for sparse, nested and quantised ones.
 frontend::Storage* storage_of(const at::Tensor& t);
 // The wire's view. Requires: rank <= kRankMax and a dtype of the wire.
 wire::View view_of(const at::Tensor& t);
@@ -23,7 +23,7 @@ at::Tensor empty_device(at::IntArrayRef sizes, c10::ScalarType dtype,
 at::Tensor make_view(const at::Tensor& self, at::IntArrayRef sizes, at::IntArrayRef strides, int64_t offset,
                      caffe2::TypeMeta dtype);
 
-// Whether its elements are exactly the bytes of its storage, each once.
+// Whether its elements are exactly the bytes of a storage that it owns, each once.
 bool covers_storage(const at::Tensor& t);
 // Puts an empty storage of the same address under all tensors that share this one. Returns it.
 frontend::Storage* renew_storage(const at::Tensor& t);
