@@ -50,16 +50,17 @@ StatusOr<Dialed> dial_one(const std::string& url, const std::string& command, De
   wire::Bytes bytes = wire::encode(hello);
   transport::HandshakeOptions options;
   options.hello.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  MOAI_ASSIGN_OR_RETURN(transport::Opened opened, transport::open_client(std::move(socket), options,
-                                                                         sooner(end, kHandshakeSeconds)));
-  MOAI_ASSIGN_OR_RETURN(wire::Hello peer, wire::decode<wire::Hello>(std::as_bytes(
-                                              std::span(opened.peer_hello))));
+  MOAI_ASSIGN_OR_RETURN(
+      transport::Opened opened,
+      transport::open_client(std::move(socket), options, sooner(end, kHandshakeSeconds)));
+  MOAI_ASSIGN_OR_RETURN(wire::Hello peer,
+                        wire::decode<wire::Hello>(std::as_bytes(std::span(opened.peer_hello))));
   if (peer.protocol != wire::kProtocolVersion)
-    return Status(StatusCode::version_mismatch,
-                  "The server at " + url + " is moai " + peer.version + " and speaks protocol " +
-                      std::to_string(peer.protocol) + "; this is moai " MOAI_VERSION
-                      " with protocol " + std::to_string(wire::kProtocolVersion) +
-                      ". Install the same version at both ends.");
+    return Status(
+        StatusCode::version_mismatch,
+        "The server at " + url + " is moai " + peer.version + " and speaks protocol " +
+            std::to_string(peer.protocol) + "; this is moai " MOAI_VERSION " with protocol " +
+            std::to_string(wire::kProtocolVersion) + ". Install the same version at both ends.");
   return Dialed{std::move(opened.connection), std::move(peer), url};
 }
 
@@ -69,13 +70,16 @@ bool is_final(StatusCode code) {
          code == StatusCode::version_mismatch;
 }
 
-Status no_answer(const std::vector<std::string>& urls, double seconds, int tries, const Status& last) {
+Status no_answer(const std::vector<std::string>& urls, double seconds, int tries,
+                 const Status& last) {
   std::string names;
   for (const std::string& url : urls) names += (names.empty() ? "" : ", ") + url;
   char spent[48];
-  std::snprintf(spent, sizeof spent, " in %.1f s (%d %s)", seconds, tries, tries == 1 ? "try" : "tries");
-  return unavailable("No answer from " + names + spent + ": " + last.message() +
-                     " Check MOAI_SERVER and that `moai serve` runs there; without a server: `moai run --local`.");
+  std::snprintf(spent, sizeof spent, " in %.1f s (%d %s)", seconds, tries,
+                tries == 1 ? "try" : "tries");
+  return unavailable(
+      "No answer from " + names + spent + ": " + last.message() +
+      " Check MOAI_SERVER and that `moai serve` runs there; without a server: `moai run --local`.");
 }
 
 }  // namespace
@@ -83,7 +87,8 @@ Status no_answer(const std::vector<std::string>& urls, double seconds, int tries
 StatusOr<Dialed> dial(const DialOptions& options) {
   std::vector<std::string> urls = split(options.servers);
   if (urls.empty())
-    return invalid("No server is configured. Start the program with `moai run`, or set MOAI_SERVER=URL.");
+    return invalid(
+        "No server is configured. Start the program with `moai run`, or set MOAI_SERVER=URL.");
   uint64_t begin = now_ns();
   Deadline end = in_seconds(options.seconds);
   Status last;

@@ -10,8 +10,8 @@
 namespace moai::frontend {
 
 struct DialOptions {
-  std::string servers;   // URL[,URL...], tried in this order
-  std::string command;   // for moreh-smi
+  std::string servers;  // URL[,URL...], tried in this order
+  std::string command;  // for moreh-smi
   double seconds = 30;
   std::function<bool()> is_stopped;
 };

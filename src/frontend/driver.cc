@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <utility>
 
 #include "src/base/clock.h"
@@ -16,7 +17,6 @@ namespace {
 
 constexpr uint64_t kMillisecondNs = 1'000'000;
 constexpr uint64_t kPollNs = 50 * kMillisecondNs;
-constexpr uint64_t kPingNs = 5'000 * kMillisecondNs, kSilenceNs = 10'000 * kMillisecondNs;
 constexpr double kSendSeconds = 10;
 // The background thread takes over when nobody came for so long.
 constexpr double kIdleSeconds = 0.02;
@@ -34,7 +34,8 @@ Status Driver::ensure() {
   if (stage_ == Stage::connected) return {};
   std::unique_lock lock(stage_mutex_);
   if (stage_ == Stage::idle) {
-    if (is_closing_) return unavailable("The session is closed. Start the program again to use the accelerator.");
+    if (is_closing_)
+      return unavailable("The session is closed. Start the program again to use the accelerator.");
     stage_ = Stage::connecting;
     thread_ = std::thread([self = shared_from_this()] { self->run(); });
   }
@@ -45,7 +46,8 @@ Status Driver::ensure() {
     if (stage_ != Stage::connecting) break;
     lock.unlock();
     progress.tick("connecting to " + options_.server, now_ns() - begin);
-    if (options_.poll && !options_.poll()) return {StatusCode::interrupted, "Connecting was interrupted."};
+    if (options_.poll && !options_.poll())
+      return {StatusCode::interrupted, "Connecting was interrupted."};
     lock.lock();
   }
   return stage_ == Stage::connected ? ok_status() : failure_;
@@ -69,8 +71,8 @@ void Driver::run() {
 }
 
 bool Driver::connect() {
-  StatusOr<Dialed> dialed =
-      dial({options_.server, options_.command, options_.connect_seconds, [this] { return is_closing_.load(); }});
+  StatusOr<Dialed> dialed = dial({options_.server, options_.command, options_.connect_seconds,
+                                  [this] { return is_closing_.load(); }});
   std::lock_guard lock(stage_mutex_);
   if (is_closing_) dialed = unavailable("The session was closed while it connected.");
   if (dialed.ok()) {
@@ -109,8 +111,10 @@ void Driver::drive_when_idle() {
 void Driver::lose(const std::string& cause) {
   if (!lost_.ok()) return;
   lost_ = unavailable(
-      "The connection to the server has been lost. Please contact technical support if the problem persists. "
-      "Server " + url_ + ": " + cause + ". Check that `moai serve` runs there, then start the program again.");
+      "The connection to the server has been lost. Please contact technical support if the problem "
+      "persists. "
+      "Server " +
+      url_ + ": " + cause + ". Check that `moai serve` runs there, then start the program again.");
 }
 
 Status Driver::check(Status sent) {
@@ -145,8 +149,9 @@ void Driver::drain() {
   }
 }
 
-// The server answers pings while it computes: silence means that it, or the way to it, is gone. Only time in which
-// this process listened counts, not that in which it was stopped or waited for the interpreter.
+// The server answers pings while it computes: silence means that it, or the way to it, is gone.
+// Only time in which this process listened counts, not that in which it was stopped or waited for
+// the interpreter.
 Status Driver::keep_alive(Silence& silence) {
   uint64_t now = now_ns();
   uint64_t step = std::min(now - silence.seen_ns, 2 * kPollNs);
@@ -158,11 +163,14 @@ Status Driver::keep_alive(Silence& silence) {
     return {};
   }
   silence.silent_ns += step;
-  if (silence.silent_ns >= kSilenceNs) {
-    lose("no answer for 10 s");
+  const auto most = static_cast<uint64_t>(options_.silence_seconds * 1e9);
+  if (silence.silent_ns >= most) {
+    char cause[48];
+    std::snprintf(cause, sizeof cause, "no answer for %.1f s", options_.silence_seconds);
+    lose(cause);
     return lost_;
   }
-  if (silence.has_pinged || silence.silent_ns < kPingNs) return {};
+  if (silence.has_pinged || silence.silent_ns < most / 2) return {};
   silence.has_pinged = true;
   MOAI_RETURN_IF_ERROR(send_message(wire::Kind::hints, wire::Hints{"ping", ""}));
   return flush();
@@ -186,7 +194,8 @@ Status Driver::wait_until(std::string_view what, const std::function<bool()>& is
     drain();
     if (is_done()) return {};
     if (!lost_.ok()) return lost_;
-    if (is_closing_) return unavailable("The session was closed while a thread waited for the accelerator.");
+    if (is_closing_)
+      return unavailable("The session was closed while a thread waited for the accelerator.");
     turn_.yield();
     if (is_done()) return {};
     MOAI_RETURN_IF_ERROR(keep_alive(silence));

@@ -1,8 +1,9 @@
-// Drives a session's connection: connects on a thread of its own, sends, waits, notices the end. What messages mean
-// is the owner's business.
+// Drives a session's connection: connects on a thread of its own, sends, waits, notices the end.
+// What messages mean is the owner's business.
 //
-// Thread rule: functions marked [turn] need turn() held, which is also what guards everything of the owner. A thread
-// that waits drives the connection itself; the background thread does so only when nobody used it for a moment.
+// Thread rule: functions marked [turn] need turn() held, which is also what guards everything of
+// the owner. A thread that waits drives the connection itself; the background thread does so only
+// when nobody used it for a moment.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -49,11 +50,12 @@ class Driver : public std::enable_shared_from_this<Driver> {
   Status flush();
   // Handles what has arrived.
   void drain();
-  // Until is_done(); `interrupted` when the poll function says so, else why the connection was lost. Gives the turn
-  // away while it sleeps, so is_done may look at nothing that only this turn protects. `what` is for the progress
-  // line: "reading 4.0 MiB".
+  // Until is_done(); `interrupted` when the poll function says so, else why the connection was
+  // lost. Gives the turn away while it sleeps, so is_done may look at nothing that only this turn
+  // protects. `what` is for the progress line: "reading 4.0 MiB".
   Status wait_until(std::string_view what, const std::function<bool()>& is_done);
-  // Runs the poll function without the turn. `interrupted`, or why the connection was lost meanwhile.
+  // Runs the poll function without the turn. `interrupted`, or why the connection was lost
+  // meanwhile.
   Status poll_signals();
   Status check(Status sent);
 

@@ -11,8 +11,8 @@ std::string size_text(uint64_t bytes);
 // "00:00:03"
 std::string duration_text(uint64_t ns);
 
-// The line of one wait. On a terminal it is rewritten each second and gone at the end; elsewhere a whole line each
-// minute, so that logs stay short.
+// The line of one wait. On a terminal it is rewritten each second and gone at the end; elsewhere a
+// whole line each minute, so that logs stay short.
 class ProgressLine {
  public:
   ProgressLine();

@@ -22,10 +22,12 @@ StatusOr<const ReadWindows::Entry*> ReadWindows::acquire(Connection& connection,
                                                          uint64_t tag) {
   Entry* best = nullptr;
   for (Entry& e : entries_)
-    if (e.tag == 0 && e.region.bytes >= bytes && (!best || e.region.bytes < best->region.bytes)) best = &e;
+    if (e.tag == 0 && e.region.bytes >= bytes && (!best || e.region.bytes < best->region.bytes))
+      best = &e;
   if (best == nullptr) {
     Entry made;
-    uint64_t rounded = bytes > kKeptBytesMax ? bytes : std::bit_ceil(std::max(bytes, kWindowBytesMin));
+    uint64_t rounded =
+        bytes > kKeptBytesMax ? bytes : std::bit_ceil(std::max(bytes, kWindowBytesMin));
     MOAI_ASSIGN_OR_RETURN(made.region, connection.make_region(rounded));
     StatusOr<Window> window = connection.grant(made.region);
     if (!window.ok()) {
@@ -58,7 +60,8 @@ void ReadWindows::shrink(Connection& connection) {
     return is_extra;
   });
   while (entries_.size() > kKeptMax) {
-    auto at = std::find_if(entries_.begin(), entries_.end(), [](const Entry& e) { return e.tag == 0; });
+    auto at =
+        std::find_if(entries_.begin(), entries_.end(), [](const Entry& e) { return e.tag == 0; });
     if (at == entries_.end()) return;
     drop(connection, *at);
     entries_.erase(at);

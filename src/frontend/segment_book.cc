@@ -12,7 +12,8 @@ constexpr size_t kDefinitionsMin = kUnfinishedSegmentsMax + 2;
 
 // Takes entries from `at` on while they fit the budget.
 template <class T, class Size>
-void take(const std::vector<T>& from, size_t& at, std::vector<T>& to, size_t& budget, Size size_of_one) {
+void take(const std::vector<T>& from, size_t& at, std::vector<T>& to, size_t& budget,
+          Size size_of_one) {
   while (at < from.size()) {
     size_t size = size_of_one(from[at]);
     if (size > budget) return;
@@ -67,7 +68,9 @@ class Splitter {
 
 }  // namespace
 
-std::vector<wire::Bytes> encode_pieces(const wire::Segment& segment) { return Splitter(segment).run(); }
+std::vector<wire::Bytes> encode_pieces(const wire::Segment& segment) {
+  return Splitter(segment).run();
+}
 
 const std::vector<wire::Bytes>* SegmentBook::find(const SegmentId& id) {
   auto at = definition_of_.find(id);

@@ -1,4 +1,5 @@
-// What the server knows of this session's segments: definitions sent, and the bindings it saw last. Bookkeeping only.
+// What the server knows of this session's segments: definitions sent, and the bindings it saw last.
+// Bookkeeping only.
 #pragma once
 #include <cstdint>
 #include <list>
@@ -21,8 +22,8 @@ class SegmentBook {
   // The Ops that defined it, or nullptr; a use.
   const std::vector<wire::Bytes>* find(const SegmentId& id);
   void define(const SegmentId& id, std::vector<wire::Bytes> pieces);
-  // Reduces whole bindings to the difference where both ends remember the last ones, and remembers these.
-  // is_definition: it goes out as segment_end, whole.
+  // Reduces whole bindings to the difference where both ends remember the last ones, and remembers
+  // these. is_definition: it goes out as segment_end, whole.
   void bind(wire::Execute& execute, bool is_definition);
   // What was sent may have been dropped: bind whole from now on.
   void forget_bindings();

@@ -7,11 +7,13 @@
 //   if its segment is among the kRecentSegments different ones most recently named by Execute or segment_end, in
 //   message order. An error that was raised empties that list at the client: it starts whole again.
 // * An Execute with segment {0, 0} runs nothing and only carries deaths; it does not enter the list.
-// * Ops come in pieces that an appender may join blindly: names, texts, slots and views in order, then rows; large
-//   segments send tables in pieces without rows first. scalar_count is that of the whole segment in every piece.
-// * Upload ranges come back by WindowFree alone. A window granted for a WindowWant serves one upload.
+// * Ops come in pieces that an appender may join blindly: only the first begins at row 0; names, texts, slots and
+//   views may come earlier or later than the rows that use them. scalar_count is that of the whole segment in each.
+// * Upload ranges come back by WindowFree alone. Windows, also those for a WindowWant, serve any upload that fits
+//   until window_revoke, whose body is WindowFree{handle}.
 // * Hints{"ping"} is answered by Note{"ping"} at once, whatever runs.
-// * What is sent after a failed message and before ErrorSeen is dropped, reads and syncs too: nobody waits for them.
+// * Executions, reads and syncs that are sent after a failed message and before ErrorSeen are dropped: nobody waits
+//   for them.
 //
 // Thread rule: all functions may be called from any thread. Calls that wait take a poll function that the
 // caller's thread runs every 50 ms (signals); returning false ends the wait with `interrupted`.
@@ -32,6 +34,7 @@ struct SessionOptions {
   std::string server;        // URL[,URL...]; empty: nothing configured
   std::string command;       // for moreh-smi
   double connect_seconds = 30;
+  double silence_seconds = 10;  // nothing heard for so long, pings included: the server is lost
   std::function<bool()> poll;  // false: stop waiting
 };
 

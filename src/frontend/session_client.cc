@@ -18,7 +18,8 @@ constexpr uint64_t kPollNs = 50'000'000;
 
 Status fork_error() {
   return unavailable(
-      "Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you must use the 'spawn' "
+      "Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you must "
+      "use the 'spawn' "
       "start method");
 }
 
@@ -32,14 +33,15 @@ uint64_t logical_bytes(const wire::Segment& segment) {
 }  // namespace
 
 SessionClient::SessionClient(SessionOptions options)
-    : driver_(std::make_shared<Driver>(std::move(options), [this](wire::Kind kind, wire::Span body) {
-        on_message(kind, body);
-      })) {}
+    : driver_(std::make_shared<Driver>(
+          std::move(options),
+          [this](wire::Kind kind, wire::Span body) { on_message(kind, body); })) {}
 
 SessionClient::~SessionClient() {
   if (!is_forked_)
     driver_->close();
-  else  // its thread and its locks stayed behind in the parent: nothing of it can be taken down here
+  else  // its thread and its locks stayed behind in the parent: nothing of it can be taken down
+        // here
     new std::shared_ptr<Driver>(std::move(driver_));
 }
 
@@ -55,7 +57,8 @@ void SessionClient::close() {
   if (!is_forked_) driver_->close();
 }
 
-// Before every use of the connection: hints that waited for it, messages that have arrived, its end.
+// Before every use of the connection: hints that waited for it, messages that have arrived, its
+// end.
 Status SessionClient::begin() {
   for (const wire::Hints& hint : std::exchange(queued_hints_, {}))
     (void)driver_->send_message(wire::Kind::hints, hint);
@@ -83,7 +86,9 @@ StatusOr<bool> SessionClient::supports(const std::string& name, DType dtype) {
   MOAI_RETURN_IF_ERROR(ensure());
   std::lock_guard turn(driver_->turn());
   MOAI_RETURN_IF_ERROR(begin());
-  if (!op_table_) MOAI_RETURN_IF_ERROR(await("asking what the server runs", [&] { return op_table_.has_value(); }));
+  if (!op_table_)
+    MOAI_RETURN_IF_ERROR(
+        await("asking what the server runs", [&] { return op_table_.has_value(); }));
   auto at = op_table_->find(name);
   return at != op_table_->end() && (at->second & mask_of(dtype)) != 0;
 }
@@ -112,17 +117,19 @@ Status SessionClient::submit(const wire::Segment& segment, wire::Execute execute
   bool is_new = false;
   MOAI_RETURN_IF_ERROR(hand_over(segment, execute, is_new));
   driver_->drain();
-  if (has_error()) return raise();
-  return wait_after(segment, is_new);
+  if (!has_error()) MOAI_RETURN_IF_ERROR(wait_after(segment, is_new));
+  return has_error() ? raise() : ok_status();
 }
 
-Status SessionClient::hand_over(const wire::Segment& segment, wire::Execute& execute, bool& is_new) {
+Status SessionClient::hand_over(const wire::Segment& segment, wire::Execute& execute,
+                                bool& is_new) {
   is_new = book_.find(execute.segment) == nullptr;
   book_.bind(execute, is_new);
   if (is_new) {
     counters_.segments_compiled++;
     std::vector<wire::Bytes> pieces = encode_pieces(segment);
-    for (const wire::Bytes& piece : pieces) MOAI_RETURN_IF_ERROR(driver_->send(wire::Kind::ops, piece));
+    for (const wire::Bytes& piece : pieces)
+      MOAI_RETURN_IF_ERROR(driver_->send(wire::Kind::ops, piece));
     MOAI_RETURN_IF_ERROR(driver_->send_message(wire::Kind::segment_end, execute));
     book_.define(execute.segment, std::move(pieces));
   } else {
@@ -156,7 +163,8 @@ Status SessionClient::deaths(std::vector<uint64_t> ids) {
   for (size_t at = 0; at < ids.size(); at += kDeathsAMessage) {
     wire::Execute execute;
     size_t end = std::min(ids.size(), at + kDeathsAMessage);
-    execute.deaths.assign(ids.begin() + static_cast<ptrdiff_t>(at), ids.begin() + static_cast<ptrdiff_t>(end));
+    execute.deaths.assign(ids.begin() + static_cast<ptrdiff_t>(at),
+                          ids.begin() + static_cast<ptrdiff_t>(end));
     MOAI_RETURN_IF_ERROR(driver_->send_message(wire::Kind::execute, execute));
   }
   return driver_->flush();
@@ -164,9 +172,9 @@ Status SessionClient::deaths(std::vector<uint64_t> ids) {
 
 StatusOr<UploadRange> SessionClient::upload_range(uint64_t bytes) {
   if (bytes > kWindowBytesMax)
-    return Status(StatusCode::resource_exhausted, "An upload of " + size_text(bytes) + " is more than the " +
-                                                      size_text(kWindowBytesMax) +
-                                                      " that one may have. Copy the tensor in parts.");
+    return Status(StatusCode::resource_exhausted,
+                  "An upload of " + size_text(bytes) + " is more than the " +
+                      size_text(kWindowBytesMax) + " that one may have. Copy the tensor in parts.");
   std::optional<UploadRange> range = windows_.allocate(bytes);
   if (range) return *range;
   counters_.waits_upload++;
@@ -202,7 +210,8 @@ Status SessionClient::write_range(const UploadRange& range, std::span<const std:
       if (!driver_->lost().ok()) return driver_->lost();
     }
     MOAI_RETURN_IF_ERROR(driver_->check(driver_->connection()->write(
-        window, range.offset + at, data.subspan(at, std::min<uint64_t>(kUploadStepBytes, data.size() - at)),
+        window, range.offset + at,
+        data.subspan(at, std::min<uint64_t>(kUploadStepBytes, data.size() - at)),
         in_seconds(kWriteSeconds))));
   }
   return {};
@@ -255,8 +264,8 @@ Status SessionClient::read(uint64_t storage, const wire::View& view, std::span<s
 }
 
 Status SessionClient::read_inline(const wire::Read& message, std::span<std::byte> out) {
-  MOAI_RETURN_IF_ERROR(
-      ask(wire::Kind::read, wire::encode(message), "reading " + size_text(out.size()), message.tag));
+  MOAI_RETURN_IF_ERROR(ask(wire::Kind::read, wire::encode(message),
+                           "reading " + size_text(out.size()), message.tag));
   const wire::Bytes& data = *answers_[message.tag];
   if (data.size() != out.size()) {
     driver_->lose("it answered a read of " + std::to_string(out.size()) + " bytes with " +
@@ -272,8 +281,8 @@ Status SessionClient::read_through_window(wire::Read& message, std::span<std::by
                         read_windows_.acquire(*driver_->connection(), out.size(), message.tag));
   message.window = entry->window.handle;
   const std::byte* data = entry->region.data;
-  MOAI_RETURN_IF_ERROR(
-      ask(wire::Kind::read, wire::encode(message), "reading " + size_text(out.size()), message.tag));
+  MOAI_RETURN_IF_ERROR(ask(wire::Kind::read, wire::encode(message),
+                           "reading " + size_text(out.size()), message.tag));
   std::memcpy(out.data(), data, out.size());
   read_windows_.release(*driver_->connection(), message.tag);
   return {};
@@ -304,7 +313,8 @@ Status SessionClient::record_event(uint64_t id) {
 
 StatusOr<uint64_t> SessionClient::event_time(uint64_t id) {
   if (is_forked_) return fork_error();
-  if (!driver_->is_connected()) return Status(StatusCode::again, "The event has not been recorded.");
+  if (!driver_->is_connected())
+    return Status(StatusCode::again, "The event has not been recorded.");
   std::lock_guard turn(driver_->turn());
   MOAI_RETURN_IF_ERROR(begin());
   if (has_error()) return raise();

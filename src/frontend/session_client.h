@@ -1,4 +1,5 @@
-// Session over a transport connection: what messages mean, what a call waits for. The connection is Driver's.
+// Session over a transport connection: what messages mean, what a call waits for. The connection is
+// Driver's.
 #pragma once
 #include <atomic>
 #include <deque>
@@ -67,7 +68,8 @@ class SessionClient : public Session {
   ReadWindows read_windows_;
   std::deque<uint64_t> unfinished_;  // sequence numbers of executions, ascending
   uint64_t done_seq_ = 0, next_tag_ = 1;
-  std::unordered_map<uint64_t, std::optional<wire::Bytes>> answers_;  // by tag: who waits, what came
+  std::unordered_map<uint64_t, std::optional<wire::Bytes>>
+      answers_;                      // by tag: who waits, what came
   std::vector<wire::Error> errors_;  // not raised yet
   Status sticky_;
   std::optional<std::unordered_map<std::string, uint32_t>> op_table_;

@@ -51,7 +51,8 @@ void SessionClient::on_message(wire::Kind kind, wire::Span body) {
       break;
     case Kind::note: {
       auto m = decoded<wire::Note>(body);
-      if (m && m->key != "ping" && notes_.size() < kNotesMax) notes_.push_back(m->key + ": " + m->text);
+      if (m && m->key != "ping" && notes_.size() < kNotesMax)
+        notes_.push_back(m->key + ": " + m->text);
       break;
     }
     case Kind::op_table:
@@ -92,7 +93,8 @@ void SessionClient::on_need_segment(const wire::NeedSegment& need) {
   for (const wire::Bytes& piece : *pieces)
     if (!driver_->send(wire::Kind::ops, piece).ok()) return;
   // A failure is in lost() for the next call.
-  if (driver_->send_message(wire::Kind::segment_def, wire::SegmentDef{need.segment}).ok()) (void)driver_->flush();
+  if (driver_->send_message(wire::Kind::segment_def, wire::SegmentDef{need.segment}).ok())
+    (void)driver_->flush();
 }
 
 // The first error goes to the caller; the server runs on once it knows that all were seen.

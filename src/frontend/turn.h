@@ -1,4 +1,5 @@
-// Whose turn it is to use the connection. A holder that sleeps in Connection::wait() is woken by those who want it.
+// Whose turn it is to use the connection. A holder that sleeps in Connection::wait() is woken by
+// those who want it.
 #pragma once
 #include <atomic>
 #include <chrono>

@@ -6,7 +6,8 @@
 namespace moai::frontend {
 
 void UploadWindows::add(uint64_t window, uint64_t bytes) {
-  auto at = std::find_if(rings_.begin(), rings_.end(), [&](const Ring& r) { return r.bytes > bytes; });
+  auto at =
+      std::find_if(rings_.begin(), rings_.end(), [&](const Ring& r) { return r.bytes > bytes; });
   rings_.insert(at, Ring{window, bytes, {}});
 }
 

@@ -19,7 +19,8 @@ class UploadWindows {
   void remove(uint64_t window);
   // A free range; nullopt when there is none now. Small windows are filled first.
   std::optional<UploadRange> allocate(uint64_t bytes);
-  // The server moved the bytes out, or the upload was given up. Unknown ranges are ignored: the window may be gone.
+  // The server moved the bytes out, or the upload was given up. Unknown ranges are ignored: the
+  // window may be gone.
   void release(uint64_t window, uint64_t offset);
   // The largest upload that fits a window, however full.
   uint64_t largest() const;

@@ -2,7 +2,7 @@
 // reshape, transpose, convert, slice, broadcast of equal shape). The first failure is kept in status() and
 // later calls return ValueId::none, so a lowering checks once.
 #pragma once
-#include <initializer_list>
+#include <array>
 #include <span>
 #include <utility>
 
@@ -68,6 +68,10 @@ class Builder {
 
  private:
   ValueId add(Prim op, Attrs attrs, std::vector<ValueId> operands, Type hint = {});
+  // A node that moves elements; of a constant it is a constant of the new shape.
+  ValueId moved(Prim op, Attrs attrs, ValueId a, const Shape& shape);
+  const ConstantAttrs* constant_of(ValueId v) const;
+  static std::pair<ValueId, ValueId> two(ValueId first);
   Graph& graph_;
   Status status_;
   uint32_t source_ = UINT32_MAX;

@@ -1,6 +1,7 @@
 // The op graph: SSA values of static shape, primitives of moai/ops.def, one segment a graph.
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -77,7 +78,7 @@ class Graph {
 
  private:
   std::vector<Node> nodes_;
-  std::vector<Type> types_;
+  std::deque<Type> types_;  // so that type() stays valid while the graph grows
   std::vector<uint32_t> defs_;  // node index or UINT32_MAX
   std::vector<Input> inputs_;
   std::vector<Output> outputs_;

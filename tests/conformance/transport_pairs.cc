@@ -4,12 +4,16 @@
 #include <cstring>
 #include <thread>
 
+#include <poll.h>
 #include <unistd.h>
 
 #include "transport/open/open.h"
+#include "transport/sim/sim.h"
 
 namespace moai::transport::testing {
 namespace {
+
+std::shared_ptr<const Clock> current_clock;
 
 Pair open_pair(const Address& at, const HandshakeOptions& o) {
   auto listener = listen_on(at);
@@ -20,6 +24,7 @@ Pair open_pair(const Address& at, const HandshakeOptions& o) {
     if (!bound.ok()) return {};
     to = *bound;
   }
+  current_clock = nullptr;
   Pair pair;
   std::thread server([&] {
     auto s = accept_from(*listener, in_seconds(10));
@@ -36,6 +41,15 @@ Pair open_pair(const Address& at, const HandshakeOptions& o) {
   return pair;
 }
 
+Pair sim_pair() {
+  SimOptions o;
+  o.start_ns = now_ns();
+  o.idle = [] { ::poll(nullptr, 0, 1); };
+  SimPair p = make_sim_pair(42, o);
+  current_clock = p.clock;
+  return {std::move(p.client), std::move(p.server), std::move(p.clock)};
+}
+
 Address unique_name() {
   static std::atomic<int> next{0};
   return {Address::Kind::unix_abstract,
@@ -46,6 +60,7 @@ Address unique_name() {
 
 const std::vector<PairMaker>& all_makers() {
   static const std::vector<PairMaker> makers = {
+      {"sim", [] { return sim_pair(); }},
       {"shm", [] { return open_pair(unique_name(), {.hello = "x", .check_sums = true}); }},
       {"tcp",
        [] {
@@ -55,6 +70,9 @@ const std::vector<PairMaker>& all_makers() {
   };
   return makers;
 }
+
+uint64_t test_now_ns() { return current_clock ? current_clock->now_ns() : now_ns(); }
+Deadline in(double seconds) { return {test_now_ns() + static_cast<uint64_t>(seconds * 1e9)}; }
 
 std::vector<std::byte> pattern(size_t bytes, uint64_t seed) {
   std::vector<std::byte> v(bytes);
@@ -67,7 +85,7 @@ std::vector<std::byte> pattern(size_t bytes, uint64_t seed) {
 }
 
 StatusOr<Message> receive(Connection& c, double seconds) {
-  for (const Deadline d = in_seconds(seconds);;) {
+  for (const Deadline d = in(seconds);;) {
     auto m = c.next_message();
     if (m.ok() || m.status().code() != StatusCode::again) return m;
     MOAI_RETURN_IF_ERROR(c.wait(d));
@@ -75,8 +93,8 @@ StatusOr<Message> receive(Connection& c, double seconds) {
 }
 
 Status post(Connection& c, uint8_t kind, std::span<const std::byte> body, double seconds) {
-  MOAI_RETURN_IF_ERROR(c.send(kind, body, in_seconds(seconds)));
-  return c.flush(in_seconds(seconds));
+  MOAI_RETURN_IF_ERROR(c.send(kind, body, in(seconds)));
+  return c.flush(in(seconds));
 }
 
 Status post_window(Connection& c, const Window& w) {

@@ -12,6 +12,7 @@ namespace moai::transport::testing {
 
 struct Pair {
   std::unique_ptr<Connection> client, server;
+  std::shared_ptr<const Clock> clock;  // of a simulation; null: the real one
 };
 
 struct PairMaker {
@@ -19,8 +20,11 @@ struct PairMaker {
   std::function<Pair()> make;
 };
 
-// shm, tcp, unix stream: the two ends as threads of this process.
+// sim, shm, tcp, unix stream: the two ends as threads of this process.
 const std::vector<PairMaker>& all_makers();
+// The clock that deadlines refer to: the last made pair's.
+uint64_t test_now_ns();
+Deadline in(double seconds);
 
 // Bytes that depend on their place and on `seed`.
 std::vector<std::byte> pattern(size_t bytes, uint64_t seed);

@@ -5,7 +5,9 @@
 //   descriptors) client -> server   confirm, if shm was chosen: whether the descriptors arrived and
 //   are usable
 // Without that confirmation both go on over the same socket with the stream framing.
-#include <random>
+#include <sys/random.h>
+
+#include <cstring>
 
 #include "src/base/bytes.h"
 #include "transport/open/open.h"
@@ -18,7 +20,7 @@
 namespace moai::transport {
 namespace {
 
-constexpr uint64_t kMagic = 0x6F6C65486961'6F6Dull;  // "moaiHelo"
+constexpr uint64_t kMagic = 0x6F6C654869616F6Dull;  // "moaiHelo"
 constexpr uint32_t kVersion = 1;
 
 enum HelloFlag : uint32_t { kShm = 1, kSums = 2 };
@@ -88,9 +90,10 @@ Status check_peer(const Hello& h, uint64_t schema) {
   return {};
 }
 
+// Never 0. A guess is no danger: the number tells connections apart, it does not protect them.
 uint32_t random_generation() {
-  std::random_device device;
-  const uint32_t g = device();
+  uint32_t g = 0;
+  if (::getrandom(&g, sizeof g, GRND_NONBLOCK) != sizeof g) g = static_cast<uint32_t>(now_ns());
   return g == 0 ? 1 : g;
 }
 

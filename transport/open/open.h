@@ -46,9 +46,9 @@ StatusOr<std::pair<Socket, std::string>> receive_fd(const Socket&, Deadline);
 StatusOr<uint32_t> peer_uid(const Socket&);
 
 struct HandshakeOptions {
-  bool offer_shm = true;  // on unix sockets; used when passing the fd works
-  std::string hello;      // opaque to transport: src/wire's Hello
-  uint64_t schema = 0;    // of the messages; both ends must have the same
+  bool offer_shm = true;   // on unix sockets; used when passing the fd works
+  std::string hello = {};  // opaque to transport: src/wire's Hello
+  uint64_t schema = 0;     // of the messages; both ends must have the same
   bool check_sums =
       false;  // checksums on shm too (tcp always has them); used when both ends ask for it
 };

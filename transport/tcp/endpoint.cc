@@ -46,12 +46,14 @@ void set_option(int fd, int level, int name, int value) {
 }
 
 StatusOr<TcpEndpoint> endpoint_of(const sockaddr_storage& s, socklen_t n, int error) {
-  char host[NI_MAXHOST], port[NI_MAXSERV];
+  char host[NI_MAXHOST];
   if (error != 0 || (s.ss_family != AF_INET && s.ss_family != AF_INET6) ||
-      ::getnameinfo(reinterpret_cast<const sockaddr*>(&s), n, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+      ::getnameinfo(reinterpret_cast<const sockaddr*>(&s), n, host, sizeof host, nullptr, 0,
+                    NI_NUMERICHOST) != 0)
     return Status(StatusCode::not_found, "[transport] the socket has no tcp address");
-  return TcpEndpoint{host, static_cast<uint16_t>(std::stoi(port))};
+  const uint16_t port = s.ss_family == AF_INET ? reinterpret_cast<const sockaddr_in&>(s).sin_port
+                                               : reinterpret_cast<const sockaddr_in6&>(s).sin6_port;
+  return TcpEndpoint{host, ntohs(port)};
 }
 
 Status finish_connect(int fd, const sockaddr* address, socklen_t bytes, Deadline deadline) {
@@ -113,6 +115,7 @@ StatusOr<Fd> connect_tcp(const TcpEndpoint& e, Deadline deadline) {
 }
 
 StatusOr<Fd> accept_stream(int listener, Deadline deadline) {
+  MOAI_RETURN_IF_ERROR(make_nonblocking(listener));  // it may come from another process
   for (;;) {
     Fd fd(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (fd.is_open()) {

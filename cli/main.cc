@@ -1,0 +1,35 @@
+// The one binary: `moai COMMAND`, or a link to it named after a command.
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+
+namespace {
+
+// `moreh-smi -i 0` is `moai smi -i 0`. CLI11 takes the words last first.
+std::vector<std::string> words_of(int argc, char** argv) {
+  std::vector<std::string> words;
+  const char* slash = std::strrchr(argv[0], '/');
+  if (std::strcmp(slash ? slash + 1 : argv[0], "moreh-smi") == 0) words.push_back("smi");
+  words.insert(words.end(), argv + 1, argv + argc);
+  return {words.rbegin(), words.rend()};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"moai makes a farm of GPU nodes look like one accelerator to a PyTorch program.",
+               "moai"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", MOAI_VERSION);
+  int status = 0;
+  using namespace moai::cli;
+  for (auto add : {add_run, add_serve, add_version, add_worker}) add(app, status);
+  try {
+    app.parse(words_of(argc, argv));
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  }
+  return status;
+}

@@ -1,0 +1,162 @@
+// `moai run PROGRAM...`: runs a program with the accelerator in its PyTorch.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <sstream>
+
+#include "cli/bridge_path.h"
+#include "cli/commands.h"
+#include "cli/launch.h"
+#include "cli/stats.h"
+#include "src/base/log.h"
+
+namespace moai::cli {
+
+namespace {
+
+struct RunOptions {
+  std::string server, stats_json, require, dump, trace, record;
+  EmbeddedOptions embedded;
+  bool is_local = false, prints_stats = false;
+  std::vector<std::string> program;
+};
+
+void set_environment(const char* name, const std::string& value) {
+  ::setenv(name, value.c_str(), 1);
+}
+
+std::string absolute(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal();
+}
+
+int refuse(const std::string& text, int status = kExitBeforeProgram) {
+  log_error("run: " + text);
+  return status;
+}
+
+// Paths are made whole, because server and program may have other working folders.
+Status prepare_files(const RunOptions& options) {
+  if (!options.trace.empty()) {
+    std::string path = absolute(options.trace);
+    if (!(std::ofstream(path) << "[\n")) return invalid("--trace: " + path + " cannot be written");
+    set_environment("MOAI_TRACE", path);
+  }
+  if (!options.record.empty()) {
+    std::string path = absolute(options.record);
+    std::error_code error;
+    std::filesystem::remove(path, error);
+    if (!std::ofstream(path)) return invalid("--record: " + path + " cannot be written");
+    std::filesystem::remove(path, error);
+    set_environment("MOAI_RECORD", path);
+    log_info("run: everything that the program sends, its data too, is recorded in " + path);
+  }
+  if (!options.dump.empty()) {
+    std::string dump = options.dump;
+    if (size_t colon = dump.find(':'); colon != std::string::npos)
+      dump = dump.substr(0, colon + 1) + absolute(dump.substr(colon + 1));
+    set_environment("MOAI_DUMP", dump);
+  }
+  return ok_status();
+}
+
+Status prepare_python() {
+  MOAI_ASSIGN_OR_RETURN(BridgePath bridge, find_bridge());
+  const char* path = std::getenv("PYTHONPATH");
+  set_environment("PYTHONPATH", bridge.python + (path && *path ? std::string(":") + path : ""));
+  if (!bridge.library.empty() && std::getenv("MOAI_BRIDGE") == nullptr)
+    set_environment("MOAI_BRIDGE", bridge.library);
+  return ok_status();
+}
+
+// The file that the bridge writes its counters to: the user's, or one that is gone afterwards.
+StatusOr<std::string> prepare_stats(const RunOptions& options) {
+  std::string path;
+  if (!options.stats_json.empty()) {
+    path = absolute(options.stats_json);
+    if (!std::ofstream(path)) return invalid("--stats-json: " + path + " cannot be written");
+  } else if (options.prints_stats) {
+    path = std::filesystem::temp_directory_path() / "moai-stats-XXXXXX";
+    int fd = ::mkstemp(path.data());
+    if (fd < 0) return invalid("--stats: no file can be made in " + path);
+    ::close(fd);
+  }
+  if (!path.empty()) set_environment("MOAI_STATS_FILE", path);
+  return path;
+}
+
+void print_stats(const std::string& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  std::fputs(format_stats(text.str()).c_str(), stderr);
+}
+
+int run(const RunOptions& options) {
+  if (options.program.empty())
+    return refuse("name a program: moai run python train.py", kExitUsage);
+  if (options.program[0][0] == '-')
+    return refuse("there is no option " + options.program[0] + "; see moai run --help", kExitUsage);
+  const char* configured = std::getenv("MOAI_SERVER");
+  std::string server = !options.server.empty() ? options.server : configured ? configured : "";
+  bool is_embedded = server.empty() || options.is_local;
+  if (!is_embedded && !(options.dump.empty() && options.record.empty()))
+    return refuse("--dump and --record work with the embedded server; add --local", kExitUsage);
+  if (Status status = prepare_files(options); !status.ok()) return refuse(status.message());
+  EmbeddedServer embedded;
+  if (is_embedded) {
+    StatusOr<EmbeddedServer> started = start_embedded(options.embedded);
+    if (!started.ok()) return refuse(started.status().message());
+    embedded = std::move(*started);
+    server = embedded.url;
+  }
+  set_environment("MOAI_SERVER", server);
+  if (!options.require.empty()) set_environment("MOAI_REQUIRE", options.require);
+  int status = kExitBeforeProgram;
+  StatusOr<std::string> stats = prepare_stats(options);
+  Status ready = stats.ok() ? prepare_python() : stats.status();
+  if (ready.ok())
+    status = run_program(options.program);
+  else
+    status = refuse(ready.message());
+  if (is_embedded) end_embedded(embedded);
+  if (ready.ok() && options.prints_stats) print_stats(*stats);
+  if (stats.ok() && !stats->empty() && options.stats_json.empty()) ::unlink(stats->c_str());
+  return status;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, int& status) {
+  auto options = std::make_shared<RunOptions>();
+  CLI::App* command =
+      app.add_subcommand("run", "Run a program with the accelerator: moai run python train.py");
+  command->add_option("--server", options->server,
+                      "Address of the server (default: MOAI_SERVER, else an embedded one)");
+  command->add_flag("--local", options->is_local,
+                    "Use an embedded server even if one is configured");
+  command->add_option("--device-memory", options->embedded.memory,
+                      "Memory of the embedded server, as 256MiB or 4GiB");
+  command->add_option("--threads", options->embedded.threads,
+                      "Threads of the embedded server (default: one a core)");
+  command->add_flag("--stats", options->prints_stats,
+                    "Print what was sent, waited for and computed at the end");
+  command->add_option("--stats-json", options->stats_json, "Write the same to FILE as JSON");
+  command->add_option("--require", options->require, "Make a slow path an error: no-fallback");
+  command->add_option(
+      "--dump", options->dump,
+      "Print graph, plan, kernel (comma-separated) of each segment; WHAT:FOLDER writes files");
+  command->add_option("--trace", options->trace, "Write spans to FILE, for chrome://tracing");
+  command->add_option("--record", options->record,
+                      "Record what the program sends to FILE, for moai replay");
+  command->prefix_command();
+  command->footer("Everything from the program's name on is the program's.");
+  command->callback([command, options, &status] {
+    options->program = command->remaining();
+    status = run(*options);
+  });
+}
+
+}  // namespace moai::cli

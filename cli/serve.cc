@@ -1,0 +1,83 @@
+// `moai serve`: a node's devices for whoever connects.
+#include <signal.h>
+
+#include <memory>
+
+#include "cli/commands.h"
+#include "src/base/log.h"
+#include "src/engine/memory_size.h"
+#include "src/engine/memory_text.h"
+#include "src/engine/supervisor.h"
+
+namespace moai::cli {
+
+namespace {
+
+engine::Supervisor* running = nullptr;
+
+void stop_running(int) { running->stop(); }
+
+int serve(engine::SupervisorOptions options, const std::string& memory, bool is_embedded) {
+  options.memory_bytes = engine::default_memory_bytes();
+  if (!memory.empty()) {
+    StatusOr<uint64_t> bytes = engine::parse_bytes(memory);
+    if (!bytes.ok() || *bytes == 0) {
+      log_error("serve: --device-memory " +
+                (bytes.ok() ? std::string("must be more than nothing") : bytes.status().message()));
+      return kExitUsage;
+    }
+    options.memory_bytes = *bytes;
+  }
+  if (options.listen_urls.empty() && options.listen_fd < 0)
+    options.listen_urls.push_back("tcp://127.0.0.1:7780");
+  ::signal(SIGPIPE, SIG_IGN);
+  std::vector<std::string> urls = options.listen_urls;
+  uint64_t bytes = options.memory_bytes;
+  engine::Supervisor supervisor(std::move(options));
+  running = &supervisor;
+  Status status = supervisor.start();
+  if (!status.ok()) {
+    log_error("serve: " + status.message());
+    return status.code() == StatusCode::invalid_argument ? kExitUsage : kExitRefused;
+  }
+  ::signal(SIGTERM, stop_running);
+  ::signal(SIGINT, is_embedded ? SIG_IGN : stop_running);
+  if (!is_embedded)
+    for (const std::string& url : urls)
+      log_info("serve: moai " MOAI_VERSION " lends " + engine::format_bytes(bytes) + " on " + url);
+  status = supervisor.run();
+  if (!status.ok()) log_error("serve: " + status.message());
+  return status.ok() ? 0 : kExitRefused;
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, int& status) {
+  struct Arguments {
+    engine::SupervisorOptions options;
+    std::string memory;
+    bool is_embedded = false;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("serve", "Serve this node's devices");
+  command->add_option("--listen", arguments->options.listen_urls,
+                      "Address: unix:PATH, unix:@NAME or tcp://HOST:PORT; may be repeated "
+                      "(default tcp://127.0.0.1:7780)");
+  command
+      ->add_option("--device-memory", arguments->memory,
+                   "Memory to lend, as 256MiB or 4GiB (default: 80 % of what is free)")
+      ->envname("MOAI_DEVICE_MEMORY");
+  command->add_option("--threads", arguments->options.threads,
+                      "Threads of a session (default: one a core)");
+  command->add_flag("--insecure-listen", arguments->options.insecure_listen,
+                    "Allow tcp addresses that other hosts reach; nothing is encrypted and nobody "
+                    "is asked who they are");
+  command->add_flag("--embedded", arguments->is_embedded)->group("");
+  command->add_option("--listen-fd", arguments->options.listen_fd)->group("");
+  command->add_option("--launcher-fd", arguments->options.launcher_fd)->group("");
+  command->callback([arguments, &status] {
+    status = serve(arguments->options, arguments->memory, arguments->is_embedded);
+  });
+}
+
+}  // namespace moai::cli

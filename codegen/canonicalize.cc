@@ -1,0 +1,102 @@
+// The passes before fusion, in order: local rules with common subexpressions, again over what they
+// made, then fma and dead code.
+#include <utility>
+#include <vector>
+
+#include "codegen/fuse.h"
+#include "codegen/rewriter.h"
+
+namespace moai::codegen {
+namespace {
+
+using ir::Graph;
+using ir::Node;
+using ir::Type;
+using ir::ValueId;
+
+std::vector<uint32_t> use_counts(const Graph& g) {
+  std::vector<uint32_t> uses(g.value_count());
+  for (const ir::Output& o : g.outputs()) uses[index_of(o.value)]++;
+  // Backwards, so that a dead reader does not count.
+  for (size_t i = g.nodes().size(); i-- > 0;) {
+    const Node& n = g.nodes()[i];
+    bool is_used = false;
+    for (ValueId v : n.results) is_used |= uses[index_of(v)] > 0;
+    if (is_used)
+      for (ValueId v : n.operands) uses[index_of(v)]++;
+  }
+  return uses;
+}
+
+// The graph with each live node replaced by what `rule` gives for it, or kept where that is none.
+// `rule` sees the old node and one with operands of the new graph.
+template <class Rule>
+Graph rebuild(const Graph& g, Rule&& rule) {
+  std::vector<uint32_t> uses = use_counts(g);
+  Rewriter r;
+  std::vector<ValueId> now(g.value_count(), ValueId::none);
+  for (const ir::Input& i : g.inputs())
+    now[index_of(i.value)] = r.add_input(i.kind, i.index, g.type(i.value));
+  for (const Node& n : g.nodes()) {
+    bool is_used = false;
+    for (ValueId v : n.results) is_used |= uses[index_of(v)] > 0;
+    if (!is_used) continue;
+    Node renamed{n.op, n.attrs, {}, {}, n.source};
+    for (ValueId v : n.operands) renamed.operands.push_back(now[index_of(v)]);
+    r.set_source(n.source);
+    ValueId made = rule(r, n, renamed, uses);
+    if (made != ValueId::none) {
+      now[index_of(n.results[0])] = made;
+      continue;
+    }
+    std::vector<Type> types;
+    for (ValueId v : n.results) types.push_back(g.type(v));
+    made = r.add(n.op, n.attrs, renamed.operands, types);
+    for (size_t i = 0; i < n.results.size(); i++)
+      now[index_of(n.results[i])] = ValueId{static_cast<uint32_t>(index_of(made) + i)};
+  }
+  for (const ir::Output& o : g.outputs()) r.set_output(o.slot, now[index_of(o.value)]);
+  return r.take();
+}
+
+ValueId simplify(Rewriter& r, const Node& n, const Type& result) {
+  if (is_pointwise(n.op) || n.op == Prim::convert) return simplify_pointwise(r, n, result);
+  if (n.op == Prim::reduce) return simplify_reduce(r, n, result);
+  return simplify_shape(r, n, result);
+}
+
+// a * b + c with a product that nobody else reads is rounded once.
+ValueId make_fma(Rewriter& r, const Graph& g, const Node& old, const Node& n,
+                 const std::vector<uint32_t>& uses) {
+  DType t = g.type(old.results[0]).dtype;
+  if (n.op != Prim::add || (t != DType::f32 && t != DType::f64)) return ValueId::none;
+  for (size_t side = 0; side < 2; side++) {
+    const Node* product = g.def(old.operands[side]);
+    if (!product || product->op != Prim::mul || uses[index_of(old.operands[side])] != 1) continue;
+    const Node* made = r.def(n.operands[side]);
+    if (!made || made->op != Prim::mul) continue;
+    return r.add(Prim::fma, NoAttrs{}, {made->operands[0], made->operands[1], n.operands[1 - side]},
+                 {g.type(old.results[0])});
+  }
+  return ValueId::none;
+}
+
+}  // namespace
+
+Graph canonicalize(const Graph& graph) {
+  auto local = [](const Graph& g) {
+    return rebuild(g,
+                   [&](Rewriter& r, const Node& old, const Node& n, const std::vector<uint32_t>&) {
+                     return simplify(r, n, g.type(old.results[0]));
+                   });
+  };
+  Graph g = local(local(graph));
+  g = rebuild(g, [&](Rewriter& r, const Node& old, const Node& n,
+                     const std::vector<uint32_t>& uses) { return make_fma(r, g, old, n, uses); });
+  // Drops the products that fma left behind.
+  return rebuild(g, [](Rewriter&, const Node&, const Node&, const std::vector<uint32_t>&) {
+    return ValueId::none;
+  });
+}
+
+}  // namespace moai::codegen

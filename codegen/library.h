@@ -1,0 +1,10 @@
+// Nodes that a device has a kernel of its own for.
+#pragma once
+#include "codegen/emit.h"
+#include "codegen/node_info.h"
+
+namespace moai::codegen {
+
+StatusOr<Kernel> library_kernel(const ir::Graph&, const Flags& is_copied, const ir::Node&);
+
+}  // namespace moai::codegen

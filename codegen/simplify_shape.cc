@@ -1,0 +1,111 @@
+// Rules on nodes that move elements: chains of one kind become one, and those that change nothing
+// go.
+#include <algorithm>
+
+#include "codegen/rewriter.h"
+
+namespace moai::codegen {
+namespace {
+
+using ir::ValueId;
+
+// A constant stays one under every view.
+ValueId view_of_constant(Rewriter& r, const ir::Node& n, const ir::Type& result) {
+  const ConstantAttrs* c = r.as_constant(n.operands[0]);
+  return c ? r.constant(ConstantAttrs(*c), result) : ValueId::none;
+}
+
+ValueId simplify_transpose(Rewriter& r, const ir::Node& n, const ir::Type&) {
+  Shape dims = std::get<DimsAttrs>(n.attrs).dims;
+  ValueId v = n.operands[0];
+  if (const ir::Node* below = r.def(v); below && below->op == Prim::transpose) {
+    const Shape& first = std::get<DimsAttrs>(below->attrs).dims;
+    for (int64_t& d : dims) d = first[static_cast<int>(d)];
+    v = below->operands[0];
+  }
+  return r.transpose(v, dims);
+}
+
+ValueId simplify_broadcast(Rewriter& r, const ir::Node& n, const ir::Type& result) {
+  Shape dims = std::get<DimsAttrs>(n.attrs).dims;
+  ValueId v = n.operands[0];
+  if (const ir::Node* below = r.def(v); below && below->op == Prim::broadcast_in_dim) {
+    Shape first = std::get<DimsAttrs>(below->attrs).dims;
+    for (int64_t& d : first) d = dims[static_cast<int>(d)];
+    dims = first;
+    v = below->operands[0];
+  }
+  // New axes of size 1 only: no element is repeated.
+  if (r.shape(v).numel() == result.shape.numel() && std::is_sorted(dims.begin(), dims.end()))
+    return r.reshape(v, result.shape);
+  return r.broadcast(v, result.shape, dims);
+}
+
+ValueId simplify_slice(Rewriter& r, const ir::Node& n, const ir::Type& result) {
+  if (r.shape(n.operands[0]) == result.shape) return n.operands[0];
+  const ir::Node* below = r.def(n.operands[0]);
+  if (!below || below->op != Prim::slice) return ValueId::none;
+  SliceAttrs a = std::get<SliceAttrs>(n.attrs);
+  const auto& first = std::get<SliceAttrs>(below->attrs);
+  for (int d = 0; d < a.start.rank(); d++) {
+    a.start[d] = first.start[d] + a.start[d] * first.step[d];
+    a.step[d] *= first.step[d];
+  }
+  return r.add(Prim::slice, a, {below->operands[0]}, {result});
+}
+
+ValueId simplify_concat(Rewriter& r, const ir::Node& n, const ir::Type& result) {
+  std::vector<ValueId> parts;
+  for (ValueId v : n.operands)
+    if (r.shape(v).numel() > 0) parts.push_back(v);
+  if (parts.size() == 1 && r.shape(parts[0]) == result.shape) return parts[0];
+  if (parts.empty() || parts.size() == n.operands.size()) return ValueId::none;
+  return r.add(Prim::concat, n.attrs, parts, {result});
+}
+
+ValueId simplify_pad(Rewriter& r, const ir::Node& n, const ir::Type& result) {
+  const auto& a = std::get<PadAttrs>(n.attrs);
+  auto is_zero = [](const Shape& s) {
+    return std::all_of(s.begin(), s.end(), [](int64_t d) { return d == 0; });
+  };
+  if (is_zero(a.lo) && is_zero(a.hi) && is_zero(a.interior)) return n.operands[0];
+  // Crops only: a slice.
+  auto is_crop = [](const Shape& s) {
+    return std::all_of(s.begin(), s.end(), [](int64_t d) { return d <= 0; });
+  };
+  if (!is_crop(a.lo) || !is_crop(a.hi) || !is_zero(a.interior)) return ValueId::none;
+  SliceAttrs crop{a.lo, Shape::filled(a.lo.rank(), 1)};
+  for (int64_t& d : crop.start) d = -d;
+  return r.add(Prim::slice, crop, {n.operands[0]}, {result});
+}
+
+}  // namespace
+
+ValueId simplify_shape(Rewriter& r, const ir::Node& n, const ir::Type& result) {
+  switch (n.op) {
+    case Prim::reshape: return r.reshape(n.operands[0], result.shape);
+    case Prim::broadcast_in_dim:
+    case Prim::transpose:
+    case Prim::slice:
+    case Prim::reverse:
+      if (ValueId v = view_of_constant(r, n, result); v != ValueId::none) return v;
+      break;
+    default: break;
+  }
+  switch (n.op) {
+    case Prim::transpose: return simplify_transpose(r, n, result);
+    case Prim::broadcast_in_dim: return simplify_broadcast(r, n, result);
+    case Prim::slice: return simplify_slice(r, n, result);
+    case Prim::bitcast:
+      return r.dtype(n.operands[0]) == result.dtype ? n.operands[0] : ValueId::none;
+    case Prim::concat: return simplify_concat(r, n, result);
+    case Prim::pad: return simplify_pad(r, n, result);
+    case Prim::update_slice:
+      // All of it, or nothing.
+      if (r.shape(n.operands[1]) == result.shape) return n.operands[1];
+      return r.shape(n.operands[1]).numel() == 0 ? n.operands[0] : ValueId::none;
+    default: return ValueId::none;
+  }
+}
+
+}  // namespace moai::codegen

@@ -1,0 +1,160 @@
+"""Runs the parts of the test suite and adds up what passed. Called by scripts/check after bootstrap."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BIN = ROOT / ".venv" / "bin"
+LOGS = ROOT / "build" / "check"
+
+
+class Counts:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, passed, failed, skipped):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+
+def run(command, log, env=None, timeout=1800):
+    """Runs a command with its output in a log file; prints the end of the log when it fails."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    path = LOGS / log
+    with open(path, "w") as out:
+        try:
+            code = subprocess.run([str(c) for c in command], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT,
+                                  env={**os.environ, **(env or {})}, timeout=timeout).returncode
+        except subprocess.TimeoutExpired:
+            code = 124
+            out.write(f"\nno end after {timeout} s\n")
+    if code:
+        print("\n".join(path.read_text(errors="replace").splitlines()[-60:]), file=sys.stderr)
+    return code
+
+
+def meson_suite(suite, build="build", setup=None):
+    """A suite of `meson test`, counted from its JSON log."""
+    command = [BIN / "meson", "test", "-C", build, "--no-rebuild", "--suite", suite, "--print-errorlogs", "--logbase", "check-" + suite]
+    code = run(command, f"{build.replace('/', '-')}-{suite}.log", env=setup)
+    log = ROOT / build / "meson-logs" / f"check-{suite}.json"
+    counts = [0, 0, 0]
+    if log.exists():
+        for line in log.read_text().splitlines():
+            result = json.loads(line)["result"]
+            counts[0 if result in ("OK", "EXPECTEDFAIL") else 2 if result == "SKIP" else 1] += 1
+    if code and not counts[1]:
+        counts[1] = 1
+    return counts
+
+
+def pytest(paths, name, launcher=(), env=None, options=()):
+    report = LOGS / f"{name}.xml"
+    report.unlink(missing_ok=True)
+    code = run([*launcher, BIN / "python", "-m", "pytest", "-q", "-x" if os.environ.get("MOAI_CHECK_FIRST") else "-ra",
+                f"--junitxml={report}", *options, *paths], f"{name}.log", env=env)
+    if not report.exists():
+        return [0, 1, 0]
+    suite = xml.etree.ElementTree.parse(report).getroot().find("testsuite").attrib
+    failed = int(suite["failures"]) + int(suite["errors"])
+    skipped = int(suite["skipped"])
+    if code and not failed:
+        failed = 1
+    return [int(suite["tests"]) - failed - skipped, failed, skipped]
+
+
+def torch_part():
+    """What needs Python: each file under `moai run`, which starts an embedded server; process tests start their own."""
+    counts = [0, 0, 0]
+    moai = ROOT / "build" / "moai"
+    if not moai.exists() or not list((ROOT / "build").glob("**/moai_torch_2_13.so")):
+        print("    skipped: the bridge to PyTorch is not built (see docs/design/next.md)", flush=True)
+        return [0, 0, 1]
+    for path in sorted((ROOT / "tests" / "torch").glob("test_*.py")):
+        launcher = () if "processes" in path.name or "examples" in path.name else (moai, "run")
+        result = pytest([path], "torch-" + path.stem, launcher, env={"OMP_NUM_THREADS": "1"})
+        print(f"    {path.name}: {result[0]} passed, {result[1]} failed, {result[2]} skipped", flush=True)
+        counts = [a + b for a, b in zip(counts, result)]
+    return counts
+
+
+def sanitizer(preset):
+    build = f"build/{preset}"
+    if not (ROOT / build / "build.ninja").exists():
+        code = run([BIN / "meson", "setup", build, "--native-file", f"tests/presets/{preset}.ini", "-Dfrontend=disabled"],
+                   f"{preset}-setup.log")
+        if code:
+            return [0, 1, 0]
+    if run([BIN / "ninja", "-C", build], f"{preset}-build.log", timeout=3600):
+        return [0, 1, 0]
+    env = {"TSAN_OPTIONS": "halt_on_error=1", "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "halt_on_error=1"}
+    unit = meson_suite("unit", build, env)
+    conformance = meson_suite("conformance", build, env)
+    return [a + b for a, b in zip(unit, conformance)]
+
+
+def fuzz():
+    build = "build/fuzz"
+    if not (ROOT / build / "build.ninja").exists():
+        if run([BIN / "meson", "setup", build, "--native-file", "tests/presets/fuzz.ini", "-Dfrontend=disabled"], "fuzz-setup.log"):
+            return [0, 1, 0]
+    if run([BIN / "ninja", "-C", build], "fuzz-build.log", timeout=3600):
+        return [0, 1, 0]
+    counts = [0, 0, 0]
+    for target in sorted((ROOT / build / "tests" / "fuzz").glob("fuzz_*")):
+        if target.is_dir() or target.suffix:
+            continue
+        corpus = ROOT / build / "corpus" / target.name
+        corpus.mkdir(parents=True, exist_ok=True)
+        seeds = ROOT / "tests" / "fuzz" / "corpus" / target.name
+        extra = [seeds] if seeds.exists() else []
+        code = run([target, "-runs=1000000", "-max_total_time=1500", "-timeout=10", corpus, *extra], f"{target.name}.log")
+        counts[1 if code else 0] += 1
+    return counts
+
+
+PARTS = {
+    "lint": lambda: meson_suite("lint"),
+    "unit": lambda: meson_suite("unit"),
+    "conformance": lambda: meson_suite("conformance"),
+    "torch": torch_part,
+}
+SLOW = {
+    "asan": lambda: sanitizer("asan"),
+    "tsan": lambda: sanitizer("tsan"),
+    "fuzz": fuzz,
+}
+
+
+def main(arguments):
+    if arguments in (["--list"], ["--help"], ["-h"]):
+        print("always:", *PARTS)
+        print("slow:", *SLOW)
+        return 0
+    parts = dict(PARTS)
+    if arguments[:1] == ["slow"]:
+        arguments, parts = arguments[1:], dict(SLOW)
+    unknown = [a for a in arguments if a not in {**PARTS, **SLOW}]
+    if unknown:
+        print(f"check: no part is called {unknown[0]}. Parts: {' '.join(PARTS)}; slow: {' '.join(SLOW)}.", file=sys.stderr)
+        return 2
+    names = arguments or list(parts)
+    total = Counts()
+    for i, name in enumerate(names, 1):
+        print(f"[check] [{i}/{len(names)}] {name} ...", flush=True)
+        begin = time.time()
+        passed, failed, skipped = {**PARTS, **SLOW}[name]()
+        total.add(passed, failed, skipped)
+        print(f"[check] [{i}/{len(names)}] {name}: {passed} passed, {failed} failed, {skipped} skipped "
+              f"({time.time() - begin:.0f} s)", flush=True)
+    print(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped")
+    return 1 if total.failed or not total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,213 @@
+#include "src/device/cpu/device.h"
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+
+#include "src/device/cpu/kernel.h"
+#include "src/device/cpu/memory.h"
+
+namespace moai::cpu {
+namespace {
+
+constexpr int64_t kCopyChunk = 1 << 20;  // bytes: 60 us at the rate of one core
+
+uint64_t bytes_of_buffer(const Buffer& b) { return b.bytes; }
+
+bool share_bytes(const Buffer& a, const Buffer& b) {
+  if (a.kind != b.kind || (a.kind == BufferKind::bound && a.index != b.index)) return false;
+  return a.offset < b.offset + bytes_of_buffer(b) && b.offset < a.offset + bytes_of_buffer(a);
+}
+
+struct Launch {
+  uint32_t kernel = 0;
+  std::vector<Buffer> buffers;
+};
+
+class CpuExecutable : public Executable {
+ public:
+  std::vector<std::unique_ptr<Kernel>> kernels;
+  std::vector<Launch> launches;
+  std::vector<char*> pointers;  // of the launch that runs
+  uint32_t bindings = 0;
+};
+
+class CpuDevice : public Device {
+ public:
+  CpuDevice(const CpuOptions& options, Tier tier)
+      : pool_(options.threads > 0 ? options.threads : usable_cores()),
+        memory_(options.memory_bytes > 0 ? options.memory_bytes : machine_memory_bytes()) {
+    target_.tier = tier;
+    choose_bodies();
+    info_.kind = "cpu";
+    info_.name = std::string(cpu::name_of(tier)) + ", " + std::to_string(pool_.size()) +
+                 (pool_.size() == 1 ? " thread" : " threads");
+    info_.memory_bytes = options.memory_bytes > 0 ? options.memory_bytes : machine_memory_bytes();
+    scratch_.resize(static_cast<size_t>(pool_.size()), nullptr);
+  }
+  ~CpuDevice() override { release_scratch(); }
+
+  const DeviceInfo& info() const override { return info_; }
+  void* allocate(uint64_t bytes) override { return memory_.allocate(bytes); }
+  void free(void* block, uint64_t bytes) override { memory_.free(block, bytes); }
+
+  StatusOr<std::unique_ptr<Executable>> load(const Program& program) override;
+  Status run(Executable& executable, std::span<void* const> bindings, void* arena) override;
+
+  void copy_in(void* block, const void* host, uint64_t bytes) override { copy(block, host, bytes); }
+  void copy_out(void* host, const void* block, uint64_t bytes) override {
+    copy(host, block, bytes);
+  }
+
+ private:
+  void choose_bodies();
+  Status check(const Program& program) const;
+  Status grow_scratch(uint64_t thread_bytes, uint64_t shared_bytes);
+  void release_scratch();
+  void copy(void* to, const void* from, uint64_t bytes);
+
+  DeviceInfo info_;
+  ThreadPool pool_;
+  BlockCache memory_;
+  BlockCache scratch_memory_{UINT64_MAX};
+  Target target_;
+  std::vector<char*> scratch_;  // by thread
+  char* shared_ = nullptr;
+  uint64_t scratch_bytes_ = 0, shared_bytes_ = 0;
+};
+
+void CpuDevice::choose_bodies() {
+  switch (target_.tier) {
+#if defined(__x86_64__)
+    case Tier::v4: target_.tiles = &tile_ops_v4(), target_.vectors = &vector_ops_v4(); return;
+    case Tier::v3: target_.tiles = &tile_ops_v3(), target_.vectors = &vector_ops_v3(); return;
+#else
+    case Tier::v4:
+    case Tier::v3:
+#endif
+    case Tier::base: break;
+  }
+  target_.tiles = &tile_ops_base(), target_.vectors = &vector_ops_base();
+}
+
+void CpuDevice::release_scratch() {
+  for (char*& p : scratch_) scratch_memory_.free(p, scratch_bytes_), p = nullptr;
+  scratch_memory_.free(shared_, shared_bytes_);
+  shared_ = nullptr;
+  scratch_bytes_ = shared_bytes_ = 0;
+}
+
+Status CpuDevice::grow_scratch(uint64_t thread_bytes, uint64_t shared_bytes) {
+  if (thread_bytes <= scratch_bytes_ && shared_bytes <= shared_bytes_) return ok_status();
+  thread_bytes = std::max(thread_bytes, scratch_bytes_);
+  shared_bytes = std::max(shared_bytes, shared_bytes_);
+  release_scratch();
+  bool ok = true;
+  for (char*& p : scratch_)
+    ok &=
+        (p = static_cast<char*>(scratch_memory_.allocate(std::max<uint64_t>(thread_bytes, 64)))) !=
+        nullptr;
+  ok &= (shared_ = static_cast<char*>(
+             scratch_memory_.allocate(std::max<uint64_t>(shared_bytes, 64)))) != nullptr;
+  if (!ok) {
+    release_scratch();
+    return {StatusCode::resource_exhausted, "[device] no memory is left for the kernels' scratch"};
+  }
+  scratch_bytes_ = thread_bytes, shared_bytes_ = shared_bytes;
+  return ok_status();
+}
+
+Status CpuDevice::check(const Program& program) const {
+  for (const Buffer& b : program.buffers)
+    if (b.kind == BufferKind::bound && b.index >= program.bindings)
+      return invalid("[program] a buffer names a binding that does not exist");
+  for (const Command& c : program.commands) {
+    if (c.kernel >= program.kernels.size())
+      return invalid("[program] a command names a kernel that does not exist");
+    const KernelSource& source = program.kernels[c.kernel];
+    const auto* tile = std::get_if<TileProgram>(&source);
+    const size_t n = tile ? tile->buffers.size() : std::get<LibraryKernel>(source).operands.size();
+    if (c.buffers.size() != n)
+      return invalid("[program] a command has the wrong number of buffers");
+    for (uint32_t b : c.buffers)
+      if (b >= program.buffers.size())
+        return invalid("[program] a command names a buffer that does not exist");
+  }
+  return ok_status();
+}
+
+StatusOr<std::unique_ptr<Executable>> CpuDevice::load(const Program& program) {
+  MOAI_RETURN_IF_ERROR(check(program));
+  auto e = std::make_unique<CpuExecutable>();
+  e->bindings = program.bindings;
+  uint64_t thread_bytes = 0, shared_bytes = 0;
+  size_t widest = 0;
+  std::vector<int> library(program.kernels.size(), -1);  // kernels that do not depend on overlaps
+  for (const Command& c : program.commands) {
+    Launch launch;
+    for (uint32_t b : c.buffers) launch.buffers.push_back(program.buffers[b]);
+    widest = std::max(widest, launch.buffers.size());
+    const KernelSource& source = program.kernels[c.kernel];
+    if (const auto* tile = std::get_if<TileProgram>(&source)) {
+      const auto overlaps = [&](int i, int j) {
+        return share_bytes(launch.buffers[static_cast<size_t>(i)],
+                           launch.buffers[static_cast<size_t>(j)]);
+      };
+      MOAI_ASSIGN_OR_RETURN(auto kernel, make_tile_kernel(*tile, target_, overlaps));
+      launch.kernel = static_cast<uint32_t>(e->kernels.size());
+      e->kernels.push_back(std::move(kernel));
+    } else {
+      int& known = library[c.kernel];
+      if (known < 0) {
+        MOAI_ASSIGN_OR_RETURN(auto kernel,
+                              make_library_kernel(std::get<LibraryKernel>(source), target_));
+        known = static_cast<int>(e->kernels.size());
+        e->kernels.push_back(std::move(kernel));
+      }
+      launch.kernel = static_cast<uint32_t>(known);
+    }
+    thread_bytes = std::max(thread_bytes, e->kernels[launch.kernel]->thread_scratch_bytes());
+    shared_bytes = std::max(shared_bytes, e->kernels[launch.kernel]->shared_scratch_bytes());
+    e->launches.push_back(std::move(launch));
+  }
+  e->pointers.resize(widest);
+  MOAI_RETURN_IF_ERROR(grow_scratch(thread_bytes, shared_bytes));
+  return std::unique_ptr<Executable>(std::move(e));
+}
+
+Status CpuDevice::run(Executable& executable, std::span<void* const> bindings, void* arena) {
+  auto& e = static_cast<CpuExecutable&>(executable);
+  if (bindings.size() < e.bindings)
+    return invalid("[device] run has fewer bindings than the program");
+  RunContext context = {pool_, scratch_.data(), shared_};
+  for (const Launch& launch : e.launches) {
+    for (size_t i = 0; i < launch.buffers.size(); i++) {
+      const Buffer& b = launch.buffers[i];
+      char* base = static_cast<char*>(b.kind == BufferKind::arena ? arena : bindings[b.index]);
+      e.pointers[i] = base + b.offset;
+    }
+    MOAI_RETURN_IF_ERROR(
+        e.kernels[launch.kernel]->run({e.pointers.data(), launch.buffers.size()}, context));
+  }
+  return ok_status();
+}
+
+void CpuDevice::copy(void* to, const void* from, uint64_t bytes) {
+  const int64_t n = static_cast<int64_t>(bytes);
+  pool_.run((n + kCopyChunk - 1) / kCopyChunk, [&](int64_t chunk, int) {
+    const int64_t at = chunk * kCopyChunk;
+    std::memcpy(static_cast<char*>(to) + at, static_cast<const char*>(from) + at,
+                static_cast<size_t>(std::min(kCopyChunk, n - at)));
+  });
+}
+
+}  // namespace
+
+std::unique_ptr<Device> make_device(const CpuOptions& options, Tier tier) {
+  return std::make_unique<CpuDevice>(options, std::min(tier, best_tier()));
+}
+std::unique_ptr<Device> make_device(const CpuOptions& options) {
+  return make_device(options, best_tier());
+}
+
+}  // namespace moai::cpu

@@ -1,0 +1,56 @@
+// Fork-join pool. The caller takes chunks too; workers spin for a moment, then sleep in the kernel.
+//
+// Nothing is allocated per call. One run at a time, not nestable, bodies must not throw.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace moai::cpu {
+
+class ThreadPool {
+ public:
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return size_; }
+
+  // body(chunk, thread) for every chunk in [0, count), thread in [0, size()). Which thread takes a
+  // chunk is open, so a result may depend on the chunk alone.
+  template <class Body>
+  void run(int64_t count, Body&& body) {
+    if (size_ == 1 || count <= 1) {
+      for (int64_t i = 0; i < count; i++) body(i, 0);
+      return;
+    }
+    using Raw = std::remove_reference_t<Body>;
+    call_ = [](void* context, int64_t chunk, int thread) {
+      (*static_cast<Raw*>(context))(chunk, thread);
+    };
+    context_ = const_cast<void*>(static_cast<const void*>(std::addressof(body)));
+    fork_join(count);
+  }
+
+ private:
+  void fork_join(int64_t count);
+  void take_chunks(int thread);
+  void work(int thread);
+
+  const int size_;
+  const bool may_spin_;
+  std::vector<std::thread> workers_;
+  void (*call_)(void*, int64_t, int) = nullptr;
+  void* context_ = nullptr;
+  int64_t count_ = 0;
+  bool stop_ = false;
+  alignas(64) std::atomic<uint32_t> generation_{0};
+  alignas(64) std::atomic<uint32_t> running_{0};
+  alignas(64) std::atomic<int64_t> next_{0};
+};
+
+}  // namespace moai::cpu

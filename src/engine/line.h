@@ -1,0 +1,96 @@
+// The server's end of a session's connection: who drives it, and what arrived, in order.
+//
+// The executing thread drives the connection itself while it is idle, so a read costs no thread
+// hop. While it computes, a watching thread takes over: it collects messages and answers pings.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <variant>
+
+#include "moai/transport.h"
+#include "src/engine/collector.h"
+#include "src/wire/messages.h"
+
+namespace moai::engine {
+
+// A decoded message. seq counts what the client sent, from 1.
+struct Item {
+  uint64_t seq = 0;
+  wire::Kind kind = wire::Kind::close;
+  Status status;  // why it could not be decoded
+  std::variant<std::monostate, wire::Execute, wire::SegmentDef, wire::Read, wire::Upload,
+               wire::WindowWant, wire::Sync, wire::EventRecord, wire::ErrorSeen, wire::Hints>
+      body;
+  std::unique_ptr<wire::Segment> definition;  // segment_end, segment_def
+};
+
+// Sees every message before it is decoded, for --record.
+using MessageTap = std::function<void(uint8_t kind, wire::Span body)>;
+
+class Line {
+ public:
+  explicit Line(std::unique_ptr<Connection> connection, MessageTap tap = {});
+  ~Line();
+  Line(const Line&) = delete;
+  Line& operator=(const Line&) = delete;
+
+  // The next message in order; waits for it. unavailable: the client is gone.
+  StatusOr<Item> next();
+  bool has_next();
+  size_t depth() const { return items_.size(); }
+  // Waits for the definition that answers NeedSegment, wherever it stands among the messages.
+  StatusOr<std::unique_ptr<wire::Segment>> await_definition(const SegmentId& id);
+
+  template <class M>
+  Status send(wire::Kind kind, const M& message) {
+    return connection_->send(static_cast<uint8_t>(kind), wire::encode(message), send_deadline());
+  }
+  Status flush() { return connection_->flush(send_deadline()); }
+  Connection& connection() { return *connection_; }
+  static Deadline send_deadline();
+
+  // Between the two the watching thread may own the connection; the caller may not touch it.
+  void begin_compute();
+  void end_compute();
+
+ private:
+  Status receive_all();   // what has arrived, without waiting
+  Status receive_more();  // waits for at least one message
+  void take(Message message);
+  void watch();
+  Status answer_ping(const Item& item);
+
+  std::unique_ptr<Connection> connection_;
+  MessageTap tap_;
+  Collector collector_;
+  std::deque<Item> items_;
+  uint64_t received_ = 0;
+  Status lost_;  // set once the client is gone
+
+  std::mutex mutex_;                             // whoever holds it owns everything above
+  std::atomic<uint64_t> computing_since_ns_{0};  // 0: the executing thread owns the connection
+  std::atomic<bool> wants_back_{false}, is_stopping_{false};
+  std::mutex watch_mutex_;
+  std::condition_variable watch_wake_;
+  std::thread watcher_;
+};
+
+// Holds the line open for the watcher while it lives.
+class ComputeScope {
+ public:
+  explicit ComputeScope(Line& line) : line_(line) { line_.begin_compute(); }
+  ~ComputeScope() { line_.end_compute(); }
+  ComputeScope(const ComputeScope&) = delete;
+  ComputeScope& operator=(const ComputeScope&) = delete;
+
+ private:
+  Line& line_;
+};
+
+}  // namespace moai::engine

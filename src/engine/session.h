@@ -1,0 +1,69 @@
+// One session in a worker: messages in, execution in their order, answers out.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "src/engine/executor.h"
+#include "src/engine/line.h"
+#include "src/engine/recording.h"
+#include "src/engine/slabs.h"
+#include "src/engine/trace.h"
+
+namespace moai::engine {
+
+struct SessionOptions {
+  uint64_t memory_bytes = 0;  // of the accelerator
+  Compiler compiler;
+  std::vector<std::string> op_names;  // OpTable
+  std::vector<uint32_t> op_dtype_masks;
+  std::string trace_path, record_path;  // empty: none
+  std::function<void(uint64_t live_bytes, uint64_t busy_ns)>
+      on_progress;  // after work, from run()'s thread
+};
+
+class Session {
+ public:
+  // The connection and the device belong to run()'s thread, which also has to make the session.
+  Session(std::unique_ptr<Connection> connection, Device& device, MemoryLender& lender,
+          SessionOptions options);
+  ~Session();
+
+  // Serves until the client closes (ok), is gone (unavailable) or breaks the protocol
+  // (invalid_argument).
+  Status run();
+
+ private:
+  Status greet();
+  Status handle(Item& item);
+  Status handle_execute(Item& item, wire::Execute& execute);
+  StatusOr<const Defined*> definition_of(Item& item, const wire::Execute& execute);
+  Status handle_upload(const Item& item, const wire::Upload& upload);
+  Status handle_read(const Item& item, const wire::Read& read);
+  Status send_read(const wire::Read& read, const Stored& stored);
+  Status write_read(const wire::Read& read, const Stored& stored);
+  Status handle_hint(const wire::Hints& hint);
+  Status fail(uint64_t seq, const Failure& failure);
+  Status send_done();
+  void record(uint8_t kind, wire::Span body);
+  void span(const char* name, uint64_t begin_ns, const std::string& detail);
+
+  SessionOptions options_;
+  std::unique_ptr<RecordingWriter> recording_;
+  Trace trace_;
+  Line line_;
+  Slabs slabs_;
+  SegmentStore segments_;
+  RecentBindings bindings_;
+  Executor executor_;
+  std::vector<std::byte> staging_;
+
+  Failure failure_;  // what ErrorSeen has to answer; ok: all runs
+  uint64_t failed_seq_ = 0;
+  uint64_t finished_seq_ = 0, reported_seq_ = 0;
+  std::vector<std::pair<uint64_t, uint64_t>> events_;
+  bool is_closed_ = false;
+};
+
+}  // namespace moai::engine

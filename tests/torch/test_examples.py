@@ -1,0 +1,65 @@
+"""Every example: losses under moai against CPU PyTorch from the same seed, and almost nothing on the client.
+
+The rule: CPU PyTorch does not agree with itself (threads and instruction sets sum in other orders), so the
+allowed difference at a step is a floor or ten times the largest difference between CPU runs up to that step.
+"""
+import functools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MOAI = ROOT / "build" / "moai"
+EXAMPLES = ["digits_cnn", "char_gpt", "lstm_lm", "resnet", "vae", "bert", "llama_lora"]
+STEPS = int(os.environ.get("MOAI_EXAMPLE_STEPS", "50"))
+
+
+def losses_of(command, env, out):
+    done = subprocess.run([*map(str, command), "--losses", str(out)], capture_output=True, text=True, timeout=600,
+                          env={**os.environ, **env}, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(out.read_text())
+
+
+def script(name, device, precision):
+    return [sys.executable, ROOT / "examples" / f"{name}.py", "--device", device, "--steps", STEPS, "--precision", precision]
+
+
+@functools.lru_cache(maxsize=None)
+def cpu_runs(name, precision, folder):
+    """One thread, two threads, AVX2: the CPU's own spread."""
+    settings = [{"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"}, {"OMP_NUM_THREADS": "1", "ATEN_CPU_CAPABILITY": "avx2"}]
+    return [losses_of(script(name, "cpu", precision), env, folder / f"{name}-{precision}-{i}.json")
+            for i, env in enumerate(settings)]
+
+
+def allowed(runs, step, precision):
+    spread = max(abs(a[i] - b[i]) for a in runs for b in runs for i in range(step + 1))
+    if precision == "f64":
+        return 1e-10 * max(1.0, abs(runs[0][step]))
+    return max({"f32": 1e-4, "bf16": 2e-2}[precision], 10 * spread)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("losses")
+
+
+@pytest.mark.parametrize("precision", ["f64", "f32", "bf16"])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_losses_agree_with_cpu(name, precision, folder):
+    runs = cpu_runs(name, precision, folder)
+    stats = folder / f"{name}-{precision}-stats.json"
+    mine = losses_of([MOAI, "run", "--local", "--stats-json", stats, *script(name, "cuda", precision)], {},
+                     folder / f"{name}-{precision}-moai.json")
+    assert len(mine) == len(runs[0]) == STEPS
+    for step, (a, b) in enumerate(zip(mine, runs[0])):
+        assert abs(a - b) <= allowed(runs, step, precision), f"step {step + 1}: {a} on cuda:0, {b} on the CPU"
+    counted = json.loads(stats.read_text())
+    fallbacks = sum(counted["fallbacks"].values())
+    share = counted["ops_recorded"] / (counted["ops_recorded"] + fallbacks)
+    assert share >= 0.99, f"{100 * share:.1f} % native; on the client: {counted['fallbacks']}"
