@@ -67,6 +67,7 @@ struct Cursor {
     TORCH_CHECK(wire::tag_of(w) == Tag::tensor, "a tensor word is expected, not tag ", int(wire::tag_of(w)));
     return look_at(slots[wire::slot_of(w)], segment.views[wire::view_of(w)]);
   }
+  bool at_outputs() const { return word < end && wire::tag_of(segment.words[word]) == Tag::outputs; }
   at::Generator generator() {
     uint64_t seed = scalar(), offset = scalar();
     return at::detail::createCPUGenerator(seed * 0x9E3779B97F4A7C15ull + offset);
@@ -161,6 +162,12 @@ IValue argument(const c10::Argument& a, Cursor* c) {
   TORCH_CHECK(false, "argument ", a.name(), " is missing");
 }
 
+// How to make the tensor, which a factory's record leaves to its output.
+IValue default_of(const c10::Argument& a, const Cursor& c) {
+  if (a.name() != "dtype") return {};
+  return static_cast<int64_t>(scalar_type_of(c.segment.views[wire::view_of(c.segment.words[c.word + 1])].dtype));
+}
+
 std::vector<Tensor> outputs_of(Cursor* c) {
   uint64_t w = c->take();
   TORCH_CHECK(wire::tag_of(w) == Tag::outputs, "outputs are expected, not tag ", int(wire::tag_of(w)));
@@ -207,7 +214,7 @@ void run(const std::string& name, Cursor* c) {
     if (a.is_out() && a.alias_info() && a.alias_info()->isWrite())
       given.push_back(stack.size()), stack.emplace_back();
     else
-      stack.push_back(argument(a, c));
+      stack.push_back(c->at_outputs() ? default_of(a, *c) : argument(a, c));
   }
   torch::jit::Stack before = stack;
   if (name == "native_dropout") {
@@ -270,6 +277,8 @@ Status replay(const wire::Segment& segment, const wire::Execute& execute, LocalS
     const std::string& name = segment.names[segment.op_name[op]];
     try {
       run(name, &c);
+    } catch (const c10::Error& e) {
+      return internal_error("[replay] " + name + ": " + e.what_without_backtrace());
     } catch (const std::exception& e) {
       return internal_error("[replay] " + name + ": " + e.what());
     }

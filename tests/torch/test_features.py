@@ -18,7 +18,7 @@ def both(function, *tensors, grad=True, tolerance=None):
     """Runs function on the CPU and on the device; results and gradients must agree."""
     results = []
     for device in ("cpu", "cuda"):
-        inputs = [t.detach().to(device) if isinstance(t, torch.Tensor) else t for t in tensors]
+        inputs = [t.detach().to(device, copy=True) if isinstance(t, torch.Tensor) else t for t in tensors]
         leaves = [t.requires_grad_() for t in inputs if isinstance(t, torch.Tensor) and t.is_floating_point() and grad]
         out = function(*inputs)
         outs = [o for o in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(o, torch.Tensor)]
@@ -389,24 +389,23 @@ def test_autoload_opens_nothing_and_is_off_without_a_server():
 def test_stats_file_and_fallbacks(tmp_path):
     path = tmp_path / "stats.json"
     script = """
-x = torch.ones(3, 3, device="cuda")
-torch.linalg.svd(x)
+torch.zeros(3, 3).cuda().unique()
 print(sum(moai_torch.fallbacks().values()) > 0, "fallbacks" in moai_torch.stats())
 moai_torch.wait_plans()
 """
     assert run_script(script, MOAI_STATS_FILE=str(path)) == "True True\n"
     import json
     stats = json.loads(path.read_text())
-    assert any("svd" in op for op in stats["fallbacks"]) and stats["bytes_down"] >= 36
+    assert any("unique" in op for op in stats["fallbacks"]) and stats["bytes_down"] >= 36
 
 
 def test_no_fallback_names_the_operator_and_the_line():
     script = """
-x = torch.ones(3, 3, device="cuda")
+x = torch.zeros(3, 3).cuda()
 try:
-    torch.linalg.svd(x)
+    x.unique()
 except NotImplementedError as e:
-    print("svd" in str(e), "Float" in str(e), "<string>:" in str(e))
+    print("unique" in str(e), "Float" in str(e), "<string>:" in str(e))
 """
     assert run_script(script, MOAI_REQUIRE="no-fallback") == "True True True\n"
 
@@ -534,7 +533,7 @@ def test_attention(variant):
         mask = {"bias": b, "mask": b > -1.0}.get(variant)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=variant == "causal")
 
-    both(attend, q, q * 2, q + 1, bias)
+    both(attend, q, q * 2, q + 1, bias, tolerance=dict(rtol=1e-3, atol=1e-4))
 
 
 def test_transformer_layer():
@@ -595,7 +594,7 @@ def test_other_operators():
     x = torch.randn(4, 5)
 
     def program(a):
-        i = torch.zeros(4, 1, dtype=torch.long, device=a.device)
+        i = torch.zeros(4, 5, dtype=torch.long, device=a.device)
         return (torch.where(a > 0, a, 0 * a), torch.cat([a, a]), torch.stack([a, a]), a.index_select(0, i[:2, 0]),
                 a.masked_fill(a > 0, 0.0), torch.einsum("ij,kj->ik", a, a), a.var(0), a.norm(), a.scatter_add(1, i, a),
                 a.repeat(2, 2), a.expand(2, 4, 5).contiguous(), torch.cdist(a, a + 1), a.logsumexp(1), a.prod(1))

@@ -44,15 +44,16 @@ int64_t choose(const Tensor& query, const Tensor& key, const Tensor& value, cons
   return static_cast<int64_t>(whole ? at::SDPBackend::overrideable : at::SDPBackend::math);
 }
 
-Tensor host_number(uint64_t value) {
+Tensor host_zero() {
   Tensor t = at::Tensor(at::detail::empty_generic({}, c10::GetCPUAllocator(), kCpuKeys, c10::kLong, std::nullopt));
-  *t.mutable_data_ptr<int64_t>() = static_cast<int64_t>(value);
+  *t.mutable_data_ptr<int64_t>() = 0;
   return t;
 }
 
 using ForwardResult = std::tuple<Tensor, Tensor, Tensor, Tensor, c10::SymInt, c10::SymInt, Tensor, Tensor, Tensor>;
 
-// Seed and offset of the dropout mask travel to the backward as cpu numbers: lifted values there too.
+// Seed and offset of the dropout mask are results of the op, which its backward reads: outputs 6 and 7, in the
+// order of the schema. Without dropout they are numbers that nobody reads.
 ForwardResult forward(const Tensor& query, const Tensor& key, const Tensor& value, const std::optional<Tensor>& bias,
                       double dropout, bool is_causal, bool return_mask, std::optional<double> scale) {
   const OpInfo& info = forward_info();
@@ -67,9 +68,14 @@ ForwardResult forward(const Tensor& query, const Tensor& key, const Tensor& valu
   TORCH_CHECK_NOT_IMPLEMENTED(can_encode(info, arguments), "[attention] an operand cannot be sent to the device");
   uint64_t words = dropout > 0 ? static_cast<uint64_t>(query.numel() / query.size(-1) * key.size(-2)) : 0;
   RandomState random = draw({}, words);
-  record_random(info, arguments, std::array<Tensor, 2>{out, sums}, random);
-  return {out, sums, Tensor(), Tensor(), query.sym_size(-2), key.sym_size(-2), host_number(random.seed),
-          host_number(random.offset), Tensor()};
+  std::array<Tensor, 8> outputs{out, sums};
+  if (dropout > 0) {
+    outputs[6] = empty_device({}, c10::kLong);
+    outputs[7] = empty_device({}, c10::kLong);
+  }
+  record_random(info, arguments, outputs, random);
+  return {out, sums, Tensor(), Tensor(), query.sym_size(-2), key.sym_size(-2), dropout > 0 ? outputs[6] : host_zero(),
+          dropout > 0 ? outputs[7] : host_zero(), Tensor()};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> backward(
@@ -82,11 +88,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> backward(
   };
   std::array<Tensor, 4> grads{like(query, wanted[0]), like(key, wanted[1]), like(value, wanted[2]),
                               like(bias, wanted[3])};
+  Tensor drawn_seed = dropout > 0 ? seed : Tensor(), drawn_offset = dropout > 0 ? offset : Tensor();
   c10::List<bool> mask;
   for (bool w : wanted) mask.push_back(w);
   std::array<c10::IValue, 17> arguments{grad,  query,    key,      value,     bias,           mask,
                                         out,   sums,     starts_q, starts_k,  max_q.expect_int(), max_k.expect_int(),
-                                        dropout, is_causal, seed,   offset,    scale};
+                                        dropout, is_causal, drawn_seed, drawn_offset, scale};
   check_devices(backward_info(), arguments);
   record(backward_info(), arguments, grads);
   return {grads[0], grads[1], grads[2], grads[3]};

@@ -71,6 +71,8 @@ void put_tensor(frontend::Recorder& r, const at::Tensor& t) {
   r.tensor(storage_of(t), view_of(t));
 }
 
+bool is_one(const c10::IValue& v) { return v.isDouble() ? v.toDouble() == 1 : v.isInt() && v.toInt() == 1; }
+
 void put_scalar(frontend::Recorder& r, const c10::IValue& v, bool is_structural) {
   if (is_structural) return v.isDouble() ? r.real(v.toDouble()) : r.integer(v.isBool() ? v.toBool() : v.toInt());
   if (v.isDouble()) return r.scalar_real(v.toDouble());
@@ -112,7 +114,7 @@ void put_one(frontend::Recorder& r, const ArgInfo& info, const c10::IValue& v, c
       r.list(v.toListRef().size());
       for (const c10::IValue& e : v.toListRef()) e.isNone() ? r.none() : put_tensor(r, e.toTensor());
       return;
-    case ArgKind::scalar: return put_scalar(r, v, info.is_structural);
+    case ArgKind::scalar: return put_scalar(r, v, info.is_structural || (info.is_structural_when_one && is_one(v)));
     case ArgKind::real:
       return info.is_structural ? r.real(v.toDouble()) : r.scalar_real(v.toDouble());
     case ArgKind::scalars: return put_scalars(r, v);
@@ -166,7 +168,7 @@ void record_random(const OpInfo& info, Arguments arguments, std::span<const at::
       if (!info.args[i].is_out) put_one(r, info.args[i], arguments[i], random);
     if (info.adds_random_word) r.rng(random.seed, random.offset);
     r.outputs(outputs.size());
-    for (const at::Tensor& t : outputs) put_tensor(r, t);
+    for (const at::Tensor& t : outputs) t.defined() && t.numel() ? put_tensor(r, t) : r.none();
     r.end();
   }
   runtime().after_record();

@@ -14,7 +14,7 @@ using Arguments = std::span<const c10::IValue>;
 
 // Whether every argument has a word: rank, dtype, no complex number.
 bool can_encode(const OpInfo& info, Arguments arguments);
-// Appends the op. `outputs`: what it writes, in order; undefined ones are allowed.
+// Appends the op. `outputs`: what it writes, in order; undefined and empty ones are sent as none.
 // Requires: can_encode(), and that every output is expressible.
 void record(const OpInfo& info, Arguments arguments, std::span<const at::Tensor> outputs);
 

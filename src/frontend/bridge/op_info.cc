@@ -91,6 +91,18 @@ bool same_inputs(const c10::FunctionSchema& a, const c10::FunctionSchema& b) {
   });
 }
 
+// A factory and its out= form: the functional one also takes how to make the tensor.
+bool same_inputs_of_factory(const c10::FunctionSchema& with_out, const c10::FunctionSchema& functional) {
+  constexpr std::string_view kTail[] = {"dtype", "layout", "device", "pin_memory"};
+  auto x = inputs_of(with_out), y = inputs_of(functional);
+  if (y.size() != x.size() + std::size(kTail)) return false;
+  for (size_t i = 0; i < std::size(kTail); i++)
+    if (y[x.size() + i]->name() != kTail[i]) return false;
+  return std::equal(x.begin(), x.end(), y.begin(), [](const c10::Argument* p, const c10::Argument* q) {
+    return p->real_type()->annotation_str() == q->real_type()->annotation_str();
+  });
+}
+
 std::string short_name(const c10::OperatorName& n) {
   std::string s = n.name.starts_with("aten::") ? n.name.substr(6) : n.name;
   return n.overload_name.empty() ? s : s + "." + n.overload_name;
@@ -102,7 +114,8 @@ std::string record_name_of(const c10::FunctionSchema& schema) {
   std::vector<c10::OperatorName> found;
   for (const c10::OperatorName& n : overloads_of("aten::" + functional_base(self.name.substr(6)))) {
     auto op = c10::Dispatcher::singleton().findSchema(n);
-    if (op && !writes(op->schema()) && same_inputs(schema, op->schema())) {
+    if (!op || writes(op->schema())) continue;
+    if (same_inputs(schema, op->schema()) || same_inputs_of_factory(schema, op->schema())) {
       if (n.overload_name == self.overload_name) return short_name(n);
       found.push_back(n);
     }
@@ -125,6 +138,7 @@ OpInfo::OpInfo(const c10::OperatorHandle& handle) : op(handle) {
     info.is_out = info.is_written && a.is_out();
     info.is_structural = (info.kind == ArgKind::scalar || info.kind == ArgKind::real) &&
                          is_structural_number(record_name, a.name());
+    info.is_structural_when_one = info.kind == ArgKind::scalar && is_structural_when_one(a.name());
     has_generator |= info.kind == ArgKind::generator;
     is_encodable &= info.kind != ArgKind::unsupported;
     args.push_back(info);

@@ -21,6 +21,7 @@ struct ArgInfo {
   bool is_written = false;
   bool is_out = false;         // written and not read: among the outputs only
   bool is_structural = false;  // a Scalar or float that fixes a shape or an algorithm
+  bool is_structural_when_one = false;
 };
 
 struct OpInfo {

@@ -20,8 +20,14 @@ bool is_structural_number(std::string_view op, std::string_view argument) {
   if (is_one_of(base, {"_cdist_forward", "_cdist_backward", "_pdist_forward", "linalg_vector_norm", "norm",
                        "_foreach_norm", "renorm"}))
     return is_one_of(argument, {"p", "ord"});
-  return false;
+  // They choose the kernel.
+  if (base.starts_with("_scaled_dot_product_fused_attention_overrideable"))
+    return is_one_of(argument, {"dropout_p", "scale"});
+  if (op == "pow.Tensor_Scalar") return argument == "exponent";
+  return argument == "correction";
 }
+
+bool is_structural_when_one(std::string_view argument) { return is_one_of(argument, {"alpha", "beta"}); }
 
 bool adds_random_word_at_end(std::string_view op) {
   return is_one_of(op, {"native_dropout", "_scaled_dot_product_fused_attention_overrideable"});

@@ -48,6 +48,15 @@ std::tuple<Tensor, Tensor> dropout(const Tensor& input, double, std::optional<bo
   return {at::empty_like(input), at::empty_like(input, input.options().dtype(at::kBool))};
 }
 
+// Statistics are saved only while training.
+std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& input, const Optional&, const Optional&, const Optional&,
+                                              const Optional&, bool is_training, double, double) {
+  int64_t channels = is_training ? input.size(1) : 0;
+  auto dtype = input.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  auto options = input.options().dtype(dtype);
+  return {at::empty_like(input), at::empty({channels}, options), at::empty({channels}, options)};
+}
+
 using Rules = std::map<std::string, c10::KernelFunction, std::less<>>;
 template <class F>
 c10::KernelFunction boxed(F* f) {
@@ -60,6 +69,7 @@ const Rules& rules() {
       {"_thnn_fused_gru_cell_backward", boxed(&gru_cell_backward)},
       {"_thnn_fused_lstm_cell", boxed(&lstm_cell)},
       {"_thnn_fused_lstm_cell_backward_impl", boxed(&lstm_cell_backward)},
+      {"native_batch_norm", boxed(&batch_norm)},
       {"native_dropout", boxed(&dropout)},
   };
   return *r;

@@ -81,7 +81,8 @@ SegmentId key_of(const OpInfo& info, Arguments arguments) {
 class Twins {
  public:
   at::Tensor of(const at::Tensor& t) {
-    if (!t.defined()) return t;
+    // A number keeps its value: Python rules unpack it.
+    if (!t.defined() || (!is_device(t) && t.dim() == 0)) return t;
     for (auto& [real, twin] : pairs_)
       if (real.is_same(t)) return twin;
     pairs_.emplace_back(t, make(t));
@@ -112,7 +113,6 @@ class Twins {
                                                    std::nullopt));
     auto* impl = twin.unsafeGetTensorImpl();
     impl->set_sizes_and_strides(t.sizes(), t.strides(), t.storage_offset());
-    if (t.unsafeGetTensorImpl()->is_wrapped_number()) impl->set_wrapped_number(true);
     if (t.is_conj()) impl->_set_conj(true);
     if (t.is_neg()) impl->_set_neg(true);
     return twin;
