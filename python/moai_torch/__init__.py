@@ -36,8 +36,8 @@ def install():
     os.environ.setdefault("TORCH_DISABLE_NATIVE_JIT", "1")
     from . import _load
     library = _load.load(_SUPPORTED)
-    from . import _comm, _compile, _device, _exit, _storage, _streams
-    for part in (_device, _streams, _storage, _comm, _compile, _exit):
+    from . import _comm, _compile, _device, _exit, _moreh, _storage, _streams
+    for part in (_device, _streams, _storage, _comm, _compile, _moreh, _exit):
         part.install()
     _load.keep(library)
     _installed = True
@@ -57,8 +57,9 @@ def stats():
     """Counters of the session since the process began; `fallbacks` has calls, bytes and ms per operator."""
     if not _installed:
         return {"fallbacks": {}}
-    from . import _compile
-    return {**json.loads(_ops().stats()), "compiled_graphs": _compile.graphs}
+    from . import _compile, _moreh
+    return {**json.loads(_ops().stats()), "compiled_graphs": _compile.graphs,
+            "hints": [f"{name}={value!r}" for name, value in _moreh.accepted]}
 
 
 def wait_plans():

@@ -623,6 +623,17 @@ def test_errors_are_those_of_pytorch():
         torch.ones(3, dtype=torch.long, device="cuda").add_(torch.rand(3, device="cuda"))
 
 
+def test_hints_are_accepted_and_listed():
+    import moai_torch
+    import moreh  # noqa: F401
+    from moreh.driver.common import config
+    assert hasattr(torch, "moreh")
+    assert torch.moreh.option.enable_advanced_parallelization(pipeline_parallel=True, num_stages=2, anything=1) is None
+    config.set_backend_config("name", 3)
+    hints = moai_torch.stats()["hints"]
+    assert "parallelization.num_stages=2" in hints and "config.name=3" in hints
+
+
 def test_training_repeats_its_segments():
     """A step that is recorded again is the same segment: only the first ones are new."""
     import moai_torch

@@ -70,6 +70,21 @@ std::vector<c10::IValue> make_results(const Shapes& shapes, Arguments arguments,
   return results;
 }
 
+// An in-place op without a shape rule: its results are its written arguments as they are.
+std::shared_ptr<const Shapes> shapes_in_place(const OpInfo& info) {
+  if (!info.outputs_given || !info.lacks_shape_rule) return nullptr;
+  auto shapes = std::make_shared<Shapes>();
+  for (size_t i = 0; i < info.args.size() && shapes->returns.size() < info.return_count; i++) {
+    if (info.args[i].is_out) return nullptr;
+    if (!info.args[i].is_written) continue;
+    ReturnSpec same;
+    same.kind = ReturnSpec::Kind::argument;
+    same.argument = i;
+    shapes->returns.push_back(std::move(same));
+  }
+  return shapes->returns.size() == info.return_count ? shapes : nullptr;
+}
+
 // Written without the schema saying so: the running statistics of batch norm.
 void collect_hidden(const OpInfo& info, Arguments arguments, std::vector<at::Tensor>* outputs) {
   if (info.record_name != "native_batch_norm") return;
@@ -143,6 +158,7 @@ bool try_record(const OpInfo& info, torch::jit::Stack* stack) {
   std::optional<DType> dtype = deciding_dtype(arguments);
   if (!dtype || !info.is_supported(*dtype)) return false;
   auto shapes = infer_shapes(info, arguments);
+  if (!shapes) shapes = shapes_in_place(info);
   if (!shapes) return false;
   for (auto& [i, spec] : shapes->resized) resize_device(arguments[i].toTensor(), spec.sizes, spec.strides);
 

@@ -82,9 +82,8 @@ bool try_masked_fill(torch::jit::Stack* stack, size_t base) {
   if (!mask.defined() || mask.scalar_type() != c10::kBool || !is_device(mask)) return false;
   check_mask(self, mask, list.size() - 1);
   for (int64_t d = static_cast<int64_t>(list.size()) - 1 + mask.dim(); d < self.dim(); d++) mask = mask.unsqueeze(-1);
-  value = value.reshape({});
-  if (is_device(value) || value.scalar_type() == self.scalar_type())
-    self.masked_fill_(mask, value.to(self.scalar_type()));
+  if (is_device(value))
+    self.masked_fill_(mask, value.reshape({}).to(self.scalar_type()));
   else
     self.masked_fill_(mask, value.item());
   return true;

@@ -1,0 +1,1 @@
+"""Settings of a driver that does not exist here."""
