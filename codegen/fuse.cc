@@ -17,9 +17,10 @@ namespace {
 
 constexpr uint32_t kNone = UINT32_MAX;
 constexpr uint32_t kInMemory = UINT32_MAX;  // a use that reads the value where it lies
-constexpr int kGroupNodesMax = 96;
+constexpr int kGroupNodesMax = 64;
 constexpr int kEpilogueNodesMax = 16;   // of a row program that begins with its per-row part
 constexpr int64_t kRowMax = 64 * 1024;  // elements of a row that is read more than once
+constexpr int kNumberWork = 24;         // operations on 0-dim values inside a larger kernel
 constexpr int kMapsMax = 2;             // times one kernel makes a value
 
 class Fuser {
@@ -151,7 +152,7 @@ class Fuser {
     const Open& o = open_[id];
     int more = static_cast<int>(n.operands.size());
     return static_cast<int>(o.out.nodes.size()) < kGroupNodesMax &&
-           o.loads + o.stores + more <= kTileBuffersMax;
+           o.loads + o.stores + more + 1 <= kTileBuffersMax;
   }
 
   // The kernel becomes a row program with rows of `size`.
@@ -184,7 +185,9 @@ class Fuser {
         is_redundant |= open_[id].region.is_redundant(map);
     });
     if (!is_free || maps > kMapsMax) return false;
-    bool is_light = !costs_.is_heavy(v) && costs_.work(v) <= kCheapWork;
+    // A single number costs the same however many elements read it: it is made once a chunk.
+    bool is_number = g_.type(v).shape.numel() == 1 && costs_.work(v) <= kNumberWork;
+    bool is_light = is_number || (!costs_.is_heavy(v) && costs_.work(v) <= kCheapWork);
     if (maps > 1 && !is_light) return false;
     if (!is_redundant || is_light) return true;
     return maps == 1 && is_per_row(v, id);

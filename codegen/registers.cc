@@ -68,4 +68,24 @@ int allocate_registers(std::vector<TileInst>& code, int values) {
   return count;
 }
 
+int repeat_constants(std::vector<TileInst>& code, int values) {
+  std::vector<TileInst> old, made(static_cast<size_t>(values));
+  std::vector<bool> is_constant(static_cast<size_t>(values), false);
+  old.swap(code);
+  for (TileInst i : old) {
+    if (i.op == TileOp::constant) {
+      made[static_cast<size_t>(i.dst)] = i;
+      is_constant[static_cast<size_t>(i.dst)] = true;
+      continue;
+    }
+    for (int16_t* r : {&i.a, &i.b, &i.c}) {
+      if (*r < 0 || !is_constant[static_cast<size_t>(*r)] || values >= INT16_MAX) continue;
+      code.push_back(made[static_cast<size_t>(*r)]);
+      *r = code.back().dst = static_cast<int16_t>(values++);
+    }
+    code.push_back(i);
+  }
+  return values;
+}
+
 }  // namespace moai::codegen

@@ -364,7 +364,13 @@ StatusOr<Kernel> TileBuilder::finish() {
   }
   for (uint32_t map : rng_maps_) p.rng_maps.push_back(buffer(DType::i64, false, 0, map));
   p.code = std::move(code_);
+  std::vector<TileInst> shared = p.code;
   p.registers = allocate_registers(p.code, next_);
+  if (p.registers > kTileRegistersMax) {
+    p.code = std::move(shared);
+    next_ = repeat_constants(p.code, next_);
+    p.registers = allocate_registers(p.code, next_);
+  }
   if (p.registers > kTileRegistersMax || static_cast<int>(p.buffers.size()) > kTileBuffersMax)
     return internal_error("[emit] a kernel needs " + std::to_string(p.registers) +
                           " registers and " + std::to_string(p.buffers.size()) +

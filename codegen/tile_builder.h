@@ -78,4 +78,8 @@ class TileBuilder {
 // there are.
 int allocate_registers(std::vector<TileInst>& code, int values);
 
+// Makes constants anew where they are read, so that they hold no register in between. Returns the
+// number of values then.
+int repeat_constants(std::vector<TileInst>& code, int values);
+
 }  // namespace moai::codegen

@@ -34,17 +34,19 @@ constexpr double kRootHalf = std::numbers::sqrt2 / 2;
 constexpr double kTanhScale = std::numbers::sqrt2 * std::numbers::inv_sqrtpi;
 constexpr double kTanhCube = 0.044715;
 
+bool is_tanh(OpContext& c) { return c.has_more() && c.args.text() == "tanh"; }
+
 void lower_gelu(OpContext& c) {  // self, approximate
   Expr x = load_next(c, 1, Rule::real_wide)[0];
-  Expr inner = c.args.text() == "tanh" ? tanh_of((x + x * x * x * kTanhCube) * kTanhScale)
-                                       : erf_of(x * kRootHalf);
+  Expr inner =
+      is_tanh(c) ? tanh_of((x + x * x * x * kTanhCube) * kTanhScale) : erf_of(x * kRootHalf);
   c.finish((x * 0.5 * (inner + 1.0)).v);
 }
 
 void lower_gelu_backward(OpContext& c) {  // grad, self, approximate
   auto a = load_next(c, 2, Rule::real_wide);
   Expr g = a[0], x = a[1];
-  if (c.args.text() == "tanh") {
+  if (is_tanh(c)) {
     Expr t = tanh_of((x + x * x * x * kTanhCube) * kTanhScale);
     Expr slope = (x * x * (3 * kTanhCube) + 1.0) * kTanhScale;
     return c.finish((g * ((t + 1.0) * 0.5 + x * 0.5 * (1.0 - t * t) * slope)).v);
@@ -95,7 +97,8 @@ void lower_celu(OpContext& c) {  // self, alpha
   c.finish(elu_of(x, alpha, x.constant(1), 1.0 / alpha).v);
 }
 
-void lower_elu_backward(OpContext& c) {  // grad, alpha, scale, input_scale, is_result, self or result
+void lower_elu_backward(
+    OpContext& c) {  // grad, alpha, scale, input_scale, is_result, self or result
   Operand grad = next_operand(c);
   std::vector<Operand> numbers = next_operands(c, 3);
   const bool is_result = c.args.integer_or(0) != 0;

@@ -17,7 +17,8 @@ struct Entry {
 
 bool is_mask(DType t) { return t == DType::boolean || t == DType::u8; }
 
-// The index tensors that are not None. axis: where each applies; a mask covers as many axes as it has.
+// The index tensors that are not None. axis: where each applies; a mask covers as many axes as it
+// has.
 std::vector<Entry> read_entries(OpContext& c, int rank) {
   std::vector<Entry> entries;
   int axis = 0;
@@ -41,11 +42,11 @@ bool has_mask(const std::vector<Entry>& entries) {
 
 // The tensor with its indexed axes made one, and one index into that.
 struct Plan {
-  Expr index;        // i64, broadcast shape of all indices
-  Shape perm;        // axes of the tensor in the order that has the indexed ones together
-  Shape joined;      // shape with them joined
-  Shape spread;      // shape before joining
-  int axis = 0;      // the joined axis
+  Expr index;    // i64, broadcast shape of all indices
+  Shape perm;    // axes of the tensor in the order that has the indexed ones together
+  Shape joined;  // shape with them joined
+  Shape spread;  // shape before joining
+  int axis = 0;  // the joined axis
 };
 
 Plan plan_of(OpContext& c, const Shape& shape, const std::vector<Entry>& entries) {
@@ -106,9 +107,11 @@ void lower_index(OpContext& c) {  // self, indices
 }
 
 // One value wherever a mask is set: no size depends on the data.
-void put_masked(OpContext& c, Expr x, const std::vector<Entry>& entries, Expr value, bool accumulate) {
+void put_masked(OpContext& c, Expr x, const std::vector<Entry>& entries, Expr value,
+                bool accumulate) {
   if (entries.size() != 1 || value.shape().numel() != 1)
-    return c.fail(unimplemented("writes several values through a mask; index by nonzero() instead"));
+    return c.fail(
+        unimplemented("writes several values through a mask; index by nonzero() instead"));
   const Entry& e = entries[0];
   Shape dims;
   for (int i = 0; i < e.index.rank(); i++) {
@@ -137,8 +140,10 @@ void lower_index_put(OpContext& c) {  // self, indices, values, accumulate
   Plan p = plan_of(c, shape, entries);
   std::vector<int64_t> target;
   for (int i = 0; i < p.joined.rank(); i++) {
-    if (i != p.axis) target.push_back(p.joined[i]);
-    else target.insert(target.end(), p.index.shape().begin(), p.index.shape().end());
+    if (i != p.axis)
+      target.push_back(p.joined[i]);
+    else
+      target.insert(target.end(), p.index.shape().begin(), p.index.shape().end());
   }
   Shape update = shape_of(c, target);
   if (!c.b.status().ok()) return;
@@ -147,17 +152,15 @@ void lower_index_put(OpContext& c) {  // self, indices, values, accumulate
   Shape squeezed = values.shape();
   while (squeezed.rank() > update.rank() && squeezed[0] == 1) squeezed.erase(0);
   values = values.reshape(squeezed).broadcast_to(update);
-  Expr changed = scatter(accumulate ? ScatterKind::add : ScatterKind::set, rows, p.index, values, p.axis);
+  Expr changed =
+      scatter(accumulate ? ScatterKind::add : ScatterKind::set, rows, p.index, values, p.axis);
   c.finish(c.b.transpose(changed.reshape(p.spread).v, inverse(p.perm)));
 }
 
 constexpr OpRow kRows[] = {
-    {"index.Tensor", kAll, lower_index},
-    {"_unsafe_index.Tensor", kAll, lower_index},
-    {"index_put", kAll, lower_index_put},
-    {"index_put_", kAll, lower_index_put},
-    {"_index_put_impl", kAll, lower_index_put},
-    {"_index_put_impl_", kAll, lower_index_put},
+    {"index.Tensor", kAll, lower_index},          {"_unsafe_index.Tensor", kAll, lower_index},
+    {"index_put", kAll, lower_index_put},         {"index_put_", kAll, lower_index_put},
+    {"_index_put_impl", kAll, lower_index_put},   {"_index_put_impl_", kAll, lower_index_put},
     {"_unsafe_index_put", kAll, lower_index_put},
 };
 

@@ -1,4 +1,5 @@
-// _foreach_* ops: the pointwise op once per element of the list; code generation fuses across the list.
+// _foreach_* ops: the pointwise op once per element of the list; code generation fuses across the
+// list.
 #include <cmath>
 #include <numbers>
 
@@ -120,8 +121,10 @@ void each_addc(OpContext& c) {  // self, tensor1, tensor2, value or values
   Each list(c);
   Spread first = read_spread(c, list.size()), second = read_spread(c, list.size());
   Spread values{{whole_number(1)}};
-  if (c.args.peek() == wire::Tag::tensor) values.list = {operand_of(c, c.read_next())};
-  else if (c.has_more()) values = read_spread(c, list.size());
+  if (c.args.peek() == wire::Tag::tensor)
+    values.list = {operand_of(c, c.read_next())};
+  else if (c.has_more())
+    values = read_spread(c, list.size());
   list.finish([&](size_t i, const Operand& x) {
     auto v = load_each(c, i, divides ? Rule::real_wide : Rule::wide, {x, first[i], second[i]});
     Expr scaled = v[1] * as(c, entry(c, values, i), v[1].dtype(), v[1].shape());
@@ -171,16 +174,16 @@ void each_zero(OpContext& c) {
 Expr rounded(Expr x, Unary f) { return is_float(x.dtype()) ? f(x) : x; }
 
 // Both spellings: the functional name, and the in-place one.
-#define EACH_UNARY(name, rule, formula)                                           \
-  {"_foreach_" name, kAll, each_unary<Rule::rule, [](Expr x) { return formula; }>}, \
-  {"_foreach_" name "_", kAll, each_unary<Rule::rule, [](Expr x) { return formula; }>}
+#define EACH_UNARY(name, rule, formula)                                                \
+  {"_foreach_" name, kAll, each_unary<Rule::rule, [](Expr x) { return formula; }>}, {  \
+    "_foreach_" name "_", kAll, each_unary<Rule::rule, [](Expr x) { return formula; }> \
+  }
 #define EACH(name, overload, f) \
-  {"_foreach_" name overload, kAll, f}, {"_foreach_" name "_" overload, kAll, f}
-#define EACH_BINARY(name, rule, formula)                                                     \
-  EACH(name, ".List", (each_binary<Rule::rule, [](Expr x, Expr y) { return formula; }>)),    \
-  EACH(name, ".Scalar", (each_binary<Rule::rule, [](Expr x, Expr y) { return formula; }>)),  \
-  EACH(name, ".ScalarList", (each_binary<Rule::rule, [](Expr x, Expr y) { return formula; }>)), \
-  EACH(name, ".Tensor", (each_binary<Rule::rule, [](Expr x, Expr y) { return formula; }>))
+  {"_foreach_" name overload, kAll, f}, { "_foreach_" name "_" overload, kAll, f }
+#define EACH_BINARY(name, rule, formula)                                                        \
+  EACH(name, ".List", (each_binary<Rule::rule, [](Expr x, Expr y) { return formula; }>)),       \
+      EACH(name, ".Scalar", (each_binary<Rule::rule, [](Expr x, Expr y) { return formula; }>)), \
+      EACH(name, ".ScalarList", (each_binary<Rule::rule, [](Expr x, Expr y) { return formula; }>))
 
 const OpRow kRows[] = {
     EACH_UNARY("abs", native, magnitude(x)),
@@ -215,7 +218,9 @@ const OpRow kRows[] = {
     EACH_UNARY("tanh", real, tanh_of(x)),
     EACH_UNARY("trunc", native, rounded(x, trunc_of)),
     EACH_BINARY("mul", native, mul_of(x, y)),
+    EACH("mul", ".Tensor", (each_binary<Rule::native, mul_of>)),
     EACH_BINARY("div", real, x / y),
+    EACH("div", ".Tensor", (each_binary<Rule::real, [](Expr x, Expr y) { return x / y; }>)),
     EACH_BINARY("maximum", compare, maximum(x, y)),
     EACH_BINARY("minimum", compare, minimum(x, y)),
     EACH_BINARY("clamp_min", compare, clamp_min_of(x, y)),

@@ -43,7 +43,8 @@ void lower_index_fill(OpContext& c) {  // self, dim, index, value
   Operand value = next_operand(c);
   Shape shape = x.base.shape();
   shape[x.axis] = index.shape()[0];
-  x.finish(c, scatter(ScatterKind::set, x.base, index, as(c, value, x.base.dtype(), shape), x.axis));
+  x.finish(c,
+           scatter(ScatterKind::set, x.base, index, as(c, value, x.base.dtype(), shape), x.axis));
 }
 
 void lower_index_reduce(OpContext& c) {  // self, dim, index, source, reduce, include_self
@@ -93,7 +94,8 @@ Scattered read_scattered(OpContext& c) {
   s.source = s.x.ranked(c, cast(c.b, source.value, s.x.base.dtype()));
   bool fits = s.source.rank() == shape.rank();
   for (int i = 0; fits && i < shape.rank(); i++) fits = shape[i] <= s.source.shape()[i];
-  if (!fits) c.fail(invalid("its index is larger than its source"));
+  if (!fits)
+    c.fail(invalid("its index is larger than its source"));
   else
     s.source = {&c.b, c.b.slice(s.source.v, Shape::filled(shape.rank(), 0),
                                 Shape::filled(shape.rank(), 1), shape)};
@@ -142,7 +144,8 @@ void lower_put(OpContext& c) {  // self, index, source, accumulate
   index = wrap(index.reshape({index.shape().numel()}), shape.numel());
   source = source.reshape(index.shape());
   c.finish(scatter(accumulate ? ScatterKind::add : ScatterKind::set, x, index, source, 0)
-               .reshape(shape).v);
+               .reshape(shape)
+               .v);
 }
 
 void lower_masked_scatter(OpContext& c) {  // self, mask, source

@@ -37,7 +37,8 @@ void lower_stack(OpContext& c) {  // tensors, dim
   const int axis = axis_of(c, c.has_more() ? c.args.integer_or(0) : 0, rank);
   for (ValueId v : tensors) {
     Shape s = c.b.shape(v);
-    if (s.rank() + 1 != rank) return c.fail(invalid("stacks tensors of another rank than its output"));
+    if (s.rank() + 1 != rank)
+      return c.fail(invalid("stacks tensors of another rank than its output"));
     s.insert(axis, 1);
     parts.push_back(c.b.reshape(cast(c.b, v, t), s));
   }
@@ -106,6 +107,27 @@ void lower_repeat(OpContext& c) {  // self, repeats
     x = c.b.reshape(x, shape);
   }
   c.finish(x);
+}
+
+// A view that autograd may not know as one: the client allocates its result.
+void lower_unsafe_view(OpContext& c) { c.finish(c.b.reshape(c.read_next(), c.output_shape())); }
+
+void lower_unsafe_split(OpContext& c) {  // self, size or sizes, dim
+  ValueId x = c.read_next();
+  Shape shape = c.b.shape(x);
+  if (c.args.peek() == wire::Tag::integer_list)
+    c.args.integers();
+  else
+    c.args.integer();
+  const int axis = axis_of(c, c.has_more() ? c.args.integer_or(0) : 0, shape.rank());
+  Shape start = zeros(shape.rank());
+  std::vector<ValueId> parts;
+  for (size_t i = 0; i < c.outputs().size() && c.b.status().ok(); i++) {
+    const Shape& size = c.output_shape(i);
+    parts.push_back(c.b.slice(x, start, ones(shape.rank()), size));
+    if (c.b.status().ok() && shape.rank() > 0) start[axis] += size[axis];
+  }
+  if (c.b.status().ok()) c.finish(parts);
 }
 
 // -- gradients of views: the gradient amid zeros
@@ -275,7 +297,8 @@ void lower_as_strided_scatter(OpContext& c) {  // self, src, size, stride, offse
   bool ok = v.sizes.rank() == v.strides.rank();
   for (int64_t s : v.strides) ok = ok && s >= 0 && s < (int64_t{1} << 46);
   if (!ok) return c.fail(invalid("needs one stride of 0 or more for each size"));
-  if (!(v.sizes == c.b.shape(src))) return c.fail(invalid("its source has another shape than its view"));
+  if (!(v.sizes == c.b.shape(src)))
+    return c.fail(invalid("its source has another shape than its view"));
   c.finish(stored(c, x, src, v));
 }
 
@@ -314,6 +337,9 @@ constexpr OpRow kRows[] = {
     {"cat", kAll, lower_cat},
     {"concat", kAll, lower_cat},
     {"stack", kAll, lower_stack},
+    {"_unsafe_view", kAll, lower_unsafe_view},
+    {"unsafe_split.Tensor", kAll, lower_unsafe_split},
+    {"unsafe_split_with_sizes", kAll, lower_unsafe_split},
     {"flip", kAll, lower_flip},
     {"roll", kAll, lower_roll},
     {"repeat", kAll, lower_repeat},

@@ -1,5 +1,5 @@
-// Matrix products. Contractions stay in the tensor's dtype, so that devices see f16 and bf16 operands; what is
-// added to them is added in f32 and rounded once.
+// Matrix products. Contractions stay in the tensor's dtype, so that devices see f16 and bf16
+// operands; what is added to a product is added in f32.
 #include <numbers>
 #include <string>
 
@@ -85,7 +85,9 @@ Expr added_product(OpContext& c) {  // self, a, b, [out dtype,] beta, alpha
 }
 
 template <const DotAttrs& attrs, int rank_a, int rank_b>
-void lower_added(OpContext& c) { c.finish(added_product<attrs, rank_a, rank_b>(c).v); }
+void lower_added(OpContext& c) {
+  c.finish(added_product<attrs, rank_a, rank_b>(c).v);
+}
 
 void lower_addr(OpContext& c) {  // self, a, b, beta, alpha
   Operand self = next_operand(c);
@@ -100,8 +102,7 @@ void lower_addmm_activation(OpContext& c) {  // self, a, b, beta, alpha, use_gel
   Expr r = added_product<kMatrix, 2, 2>(c);
   const bool use_gelu = c.has_more() && c.args.integer_or(0) != 0;
   if (!use_gelu) return c.finish(maximum(r, 0).v);
-  constexpr double kScale = std::numbers::sqrt2 * std::numbers::inv_sqrtpi;
-  c.finish((r * 0.5 * (tanh_of((r + r * r * r * 0.044715) * kScale) + 1.0)).v);
+  c.finish((r * 0.5 * (erf_of(r * (std::numbers::sqrt2 / 2)) + 1.0)).v);
 }
 
 void lower_linear(OpContext& c) {  // input, weight [out, in], bias

@@ -10,7 +10,8 @@ namespace {
 using ir::ValueId;
 using Values = std::vector<ValueId>;
 
-// What the fused optimizers share: numbers, the scale of the gradients, and whether the step is skipped.
+// What the fused optimizers share: numbers, the scale of the gradients, and whether the step is
+// skipped.
 class Step {
  public:
   explicit Step(OpContext& c) : c_(c) {}
@@ -89,8 +90,10 @@ void Adam::update(size_t i, bool is_decoupled) {
   Expr p = s.in(params[i], t), m = s.in(means[i], t), v = s.in(squares[i], t);
   Expr stored = s.unscaled(s.in(grads[i], t));
   Expr g = maximize ? -stored : stored;
-  if (is_decoupled) p = p - p * s.at(lr, p) * s.at(decay, p);
-  else g = g + p * s.at(decay, p);
+  if (is_decoupled)
+    p = p - p * s.at(lr, p) * s.at(decay, p);
+  else
+    g = g + p * s.at(decay, p);
   Expr b1 = s.at(beta1, p), b2 = s.at(beta2, p);
   m = m * b1 + g * (1.0 - b1);
   v = v * b2 + g * g * (1.0 - b2);
@@ -169,7 +172,8 @@ void lower_adagrad(OpContext& c) {
   for (Operand* o : {&lr, &lr_decay, &decay, &eps}) s.number(*o);
   const bool maximize = s.flag();
   s.read_tail();
-  if (grads.size() != params.size() || sums.size() != params.size() || steps.size() != params.size())
+  if (grads.size() != params.size() || sums.size() != params.size() ||
+      steps.size() != params.size())
     return c.fail(invalid("lists differ in length"));
   for (size_t i = 0; i < params.size() && c.b.status().ok(); i++) {
     const DType t = s.compute(params[i]);
@@ -184,8 +188,10 @@ void lower_adagrad(OpContext& c) {
   }
   if (!c.b.status().ok()) return;
   // One overload says that it writes the steps, too; it leaves them as they are.
-  if (c.outputs().size() == 4 * params.size()) s.finish({&params, &grads, &sums, &steps});
-  else s.finish({&params, &grads, &sums});
+  if (c.outputs().size() == 4 * params.size())
+    s.finish({&params, &grads, &sums, &steps});
+  else
+    s.finish({&params, &grads, &sums});
 }
 
 // -- gradient scaling
@@ -198,8 +204,10 @@ void lower_unscale(OpContext& c) {  // gradients, found_inf, inverse scale
   for (ValueId v : grads) {
     Operand o = operand_of(c, v);
     Expr g = as(c, o, compute_type(o.dtype), o.shape);
-    Expr bad = reduce(not_(is_finite(g)), ReduceKind::any, axes_of(c, std::nullopt, g.rank()), false);
-    found = select(bad.reshape(Shape::filled(found.rank(), 1)).broadcast_to(found.shape()), 1, found);
+    Expr bad =
+        reduce(not_(is_finite(g)), ReduceKind::any, axes_of(c, std::nullopt, g.rank()), false);
+    found =
+        select(bad.reshape(Shape::filled(found.rank(), 1)).broadcast_to(found.shape()), 1, found);
     Expr scale = as(c, operand_of(c, c.b.reshape(as(c, inverse, g.dtype(), inverse.shape).v, {})),
                     g.dtype(), g.shape());
     results.push_back((g * scale).v);

@@ -52,7 +52,8 @@ void lower_sum(OpContext& c) {  // self, other, alpha
   std::vector<Operand> operands = next_operands(c, 2);
   Operand alpha = c.args.peek() == wire::Tag::outputs ? Operand{} : next_number_or(c, 1);
   const bool is_plain = alpha.value == ir::ValueId::none && !alpha.is_number;
-  Rule rule = is_plain || (!alpha.number.is_lifted && alpha.number.i == 1) ? Rule::native : Rule::wide;
+  Rule rule =
+      is_plain || (!alpha.number.is_lifted && alpha.number.i == 1) ? Rule::native : Rule::wide;
   auto x = load(c, operands, rule);
   Expr a = kind == Sum::rsub ? x[1] : x[0], b = kind == Sum::rsub ? x[0] : x[1];
   if (!is_plain) b = scaled(c, b, alpha);
@@ -62,11 +63,17 @@ void lower_sum(OpContext& c) {  // self, other, alpha
 void lower_div_mode(OpContext& c) {  // self, other, rounding_mode
   std::vector<Operand> operands = next_operands(c, 2);
   std::string_view mode = c.args.text();
-  auto x = load(c, operands, mode.empty() ? Rule::real : Rule::wide);
-  if (mode.empty()) c.finish((x[0] / x[1]).v);
-  else if (mode == "floor") c.finish(floor_divide_of(x[0], x[1]).v);
-  else if (mode == "trunc") c.finish(trunc_divide_of(x[0], x[1]).v);
-  else c.fail(invalid("rounding mode must be trunc or floor, is " + std::string(mode)));
+  // ATen rounds a quotient to the dtype before it truncates it.
+  Rule rule = mode.empty() ? Rule::real : mode == "trunc" ? Rule::native : Rule::wide;
+  auto x = load(c, operands, rule);
+  if (mode.empty())
+    c.finish((x[0] / x[1]).v);
+  else if (mode == "floor")
+    c.finish(floor_divide_of(x[0], x[1]).v);
+  else if (mode == "trunc")
+    c.finish(trunc_divide_of(x[0], x[1]).v);
+  else
+    c.fail(invalid("rounding mode must be trunc or floor, is " + std::string(mode)));
 }
 
 void lower_pow(OpContext& c) {  // self, exponent
@@ -156,7 +163,7 @@ void lower_logit(OpContext& c) {  // [grad,] self, eps
   if (eps) lo = as(c, *eps, v.dtype(), v.shape());
   Expr hi = 1.0 - lo;
   if (kIsBackward) {
-    Expr outside = either(v < lo, v > hi);
+    Expr outside = either(v<lo, v> hi);
     return c.finish(select(outside, eps ? 0 : NAN, x[0] / (v * (1.0 - v))).v);
   }
   if (eps) v = clamp_max_of(clamp_min_of(v, lo), hi);
@@ -167,7 +174,8 @@ constexpr OpRow kRows[] = {
 #define MOAI_UNARY(name, rule, formula) \
   {name, kAll, [](OpContext& c) { unary_op(c, Rule::rule, [](Expr x) { return formula; }); }},
 #define MOAI_BINARY(name, rule, formula) \
-  {name, kAll, [](OpContext& c) { binary_op(c, Rule::rule, [](Expr x, Expr y) { return formula; }); }},
+  {name, kAll,                           \
+   [](OpContext& c) { binary_op(c, Rule::rule, [](Expr x, Expr y) { return formula; }); }},
 #include "src/lower/aten_map.def"
     {"add.Tensor", kAll, lower_sum<Sum::add>},
     {"add.Scalar", kAll, lower_sum<Sum::add>},

@@ -1,5 +1,6 @@
-// Random numbers: every element is a function of seed, offset and its own index, so that any split of the work
-// draws the same. An op uses one 32-bit word an element, two where its result has 64 bits.
+// Random numbers: every element is a function of seed, offset and its own index, so that any split
+// of the work draws the same. An op uses one 32-bit word an element, two where its result has 64
+// bits.
 #include <cmath>
 #include <numbers>
 
@@ -20,8 +21,8 @@ DType draw_type(DType t) { return t == DType::f64 ? DType::f64 : DType::f32; }
 // Half the distance between two draws.
 double half_step(DType t) { return t == DType::f64 ? 0x1p-54 : 0x1p-25; }
 
-// Standard normal by the inverse of its distribution function. Draws sit at the middles of their intervals, so
-// the ends stay finite.
+// Standard normal by the inverse of its distribution function. Draws sit at the middles of their
+// intervals, so the ends stay finite.
 Expr normal(OpContext& c, DType t, const Shape& shape) {
   Expr u = uniform(c, t, shape);
   Expr centred = (u * 2.0 - 1.0) + 2 * half_step(t);
@@ -116,7 +117,8 @@ void lower_uniform(OpContext& c) {  // self, from, to
   DType t = c.output_dtype();
   const Shape& shape = c.output_shape();
   DType wide = compute_type(t);
-  Expr from = as(c, next_number_or(c, 0), wide, shape), to = as(c, next_number_or(c, 1), wide, shape);
+  Expr from = as(c, next_number_or(c, 0), wide, shape),
+       to = as(c, next_number_or(c, 1), wide, shape);
   c.finish((uniform(c, t, shape).to(wide) * (to - from) + from).v);
 }
 
@@ -139,7 +141,8 @@ void lower_log_normal(OpContext& c) {  // self, mean, std
   c.args.tensor();
   const Shape& shape = c.output_shape();
   DType t = draw_type(c.output_dtype());
-  Expr mean = as(c, next_number_or(c, 1), t, shape), deviation = as(c, next_number_or(c, 2), t, shape);
+  Expr mean = as(c, next_number_or(c, 1), t, shape),
+       deviation = as(c, next_number_or(c, 2), t, shape);
   c.finish(exp_of(normal(c, t, shape) * deviation + mean).v);
 }
 
@@ -147,7 +150,8 @@ void lower_cauchy(OpContext& c) {  // self, median, sigma
   c.args.tensor();
   const Shape& shape = c.output_shape();
   DType t = draw_type(c.output_dtype());
-  Expr median = as(c, next_number_or(c, 0), t, shape), sigma = as(c, next_number_or(c, 1), t, shape);
+  Expr median = as(c, next_number_or(c, 0), t, shape),
+       sigma = as(c, next_number_or(c, 1), t, shape);
   Expr angle = (uniform(c, t, shape) - 0.5 + half_step(t)) * std::numbers::pi;
   c.finish((unary(Prim::tan, angle) * sigma + median).v);
 }

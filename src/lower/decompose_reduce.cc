@@ -25,8 +25,10 @@ struct Reduction {
   }
   Reduction& dims() {  // int[]? dim, bool keepdim
     Axes list;
-    if (c.args.peek() == wire::Tag::integer) list = {{c.args.integer_or(0)}};
-    else list = c.args.integers();
+    if (c.args.peek() == wire::Tag::integer)
+      list = {{c.args.integer_or(0)}};
+    else
+      list = c.args.integers();
     axes = axes_of(c, list, x.rank());
     return keepdim();
   }
@@ -76,13 +78,18 @@ void lower_prod_dim(OpContext& c) {
 // max and min have no identity.
 void finish_extreme(const Reduction& r, ReduceKind kind) {
   if (r.count() == 0)
-    return r.c.fail(invalid("reduces an empty dimension, which has no largest or smallest element"));
+    return r.c.fail(
+        invalid("reduces an empty dimension, which has no largest or smallest element"));
   r.c.finish(r.reduce(kind).v);
 }
 template <ReduceKind kind>
-void lower_extreme(OpContext& c) { finish_extreme(Reduction(c).all(), kind); }
+void lower_extreme(OpContext& c) {
+  finish_extreme(Reduction(c).all(), kind);
+}
 template <ReduceKind kind>
-void lower_extreme_dims(OpContext& c) { finish_extreme(Reduction(c).dims(), kind); }
+void lower_extreme_dims(OpContext& c) {
+  finish_extreme(Reduction(c).dims(), kind);
+}
 
 template <ReduceKind kind>
 void lower_extreme_dim(OpContext& c) {  // values and indices
@@ -92,7 +99,8 @@ void lower_extreme_dim(OpContext& c) {  // values and indices
     const ValueId scalar[] = {r.x.v, c.b.constant_int(0, DType::i64)};
     return c.finish(scalar);
   }
-  const ValueId results[] = {r.reduce(kind).v, arg_reduce(r.x, kind, static_cast<int>(r.axes[0]), r.keep).v};
+  const ValueId results[] = {r.reduce(kind).v,
+                             arg_reduce(r.x, kind, static_cast<int>(r.axes[0]), r.keep).v};
   c.finish(results);
 }
 
@@ -122,14 +130,20 @@ void finish_truth(Reduction& r) {
   r.c.finish(r.reduce(kind).v);
 }
 template <ReduceKind kind>
-void lower_truth(OpContext& c) { finish_truth<kind>(Reduction(c).all()); }
+void lower_truth(OpContext& c) {
+  finish_truth<kind>(Reduction(c).all());
+}
 template <ReduceKind kind>
-void lower_truth_dims(OpContext& c) { finish_truth<kind>(Reduction(c).dims()); }
+void lower_truth_dims(OpContext& c) {
+  finish_truth<kind>(Reduction(c).dims());
+}
 
 void lower_count_nonzero(OpContext& c) {  // self, dim or dims
   Reduction r(c);
-  if (c.has_more()) r.dims();
-  else r.all();
+  if (c.has_more())
+    r.dims();
+  else
+    r.all();
   r.x = true_of(r.x).to(DType::i64);
   c.finish(r.reduce(ReduceKind::sum).v);
 }

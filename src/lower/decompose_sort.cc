@@ -109,7 +109,8 @@ void lower_median_dim(OpContext& c) {  // self, dim, keepdim
   finish_pair(c, values, indices);
 }
 
-// How many elements of each sorted row come before a value. rows: [.., n], values: [.., m] -> [.., m].
+// How many elements of each sorted row come before a value. rows: [.., n], values: [.., m] -> [..,
+// m].
 Expr count_before(Expr rows, Expr values, bool is_right) {
   const int axis = values.rank();
   Shape pairs = values.shape(), of_values, of_rows;
@@ -167,7 +168,8 @@ void lower_isin(OpContext& c) {  // elements, test_elements, assume_unique, inve
   c.finish(is_inverted ? not_(any).v : any.v);
 }
 
-void lower_repeat_interleave(OpContext& c) {  // repeats, output_size -> which element each comes from
+void lower_repeat_interleave(
+    OpContext& c) {  // repeats, output_size -> which element each comes from
   Expr repeats{&c.b, c.b.convert(c.read_next(), DType::i64)};
   const Shape& shape = c.output_shape();
   if (repeats.rank() != 1 || shape.rank() != 1) return c.fail(invalid("takes a vector of counts"));

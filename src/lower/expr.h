@@ -1,5 +1,5 @@
-// Arithmetic on SSA values in formula notation. Both sides of an operator have one type; a number stands for
-// a constant of the other side's type.
+// Arithmetic on SSA values in formula notation. Both sides of an operator have one type; a number
+// stands for a constant of the other side's type.
 #pragma once
 #include "src/ir/build.h"
 

@@ -32,8 +32,8 @@ Expr identity(Expr like, ScatterKind kind) {
 
 Expr mean_of(Expr base, Expr index, Expr source, int axis, bool include_self) {
   Expr sum = along(ScatterKind::add, base, index, source, axis);
-  Expr count = along(ScatterKind::add, base.constant(include_self ? 1 : 0), index,
-                     source.constant(1), axis);
+  Expr count =
+      along(ScatterKind::add, base.constant(include_self ? 1 : 0), index, source.constant(1), axis);
   count = maximum(count, 1);
   return is_float(sum.dtype()) ? sum / count : floor_divide_of(sum, count);
 }
@@ -52,15 +52,18 @@ Indexed read_indexed(OpContext& c) {
 Expr Indexed::ranked(OpContext& c, ir::ValueId v) const {
   Expr e{&c.b, v};
   if (e.rank() == 0) return e.reshape(Shape::filled(base.rank(), 1));
-  if (e.rank() != base.rank()) c.fail(invalid("its index or source has another rank than the tensor"));
+  if (e.rank() != base.rank())
+    c.fail(invalid("its index or source has another rank than the tensor"));
   return e;
 }
 
 Shape Indexed::covered(OpContext& c, const Shape& index) const {
   Shape size = index;
   for (int i = 0; i < size.rank() && i < base.rank(); i++) {
-    if (i == axis) size[i] = base.shape()[i];
-    else if (size[i] > base.shape()[i]) c.fail(invalid("its index is larger than the tensor"));
+    if (i == axis)
+      size[i] = base.shape()[i];
+    else if (size[i] > base.shape()[i])
+      c.fail(invalid("its index is larger than the tensor"));
   }
   return size;
 }
@@ -76,8 +79,7 @@ Expr wrap(Expr index, int64_t size) {
 }
 
 Expr scatter(ScatterKind kind, Expr base, Expr index, Expr update, int axis) {
-  return {base.b,
-          base.b->scatter(kind_for(kind, base.dtype()), base.v, index.v, update.v, axis)};
+  return {base.b, base.b->scatter(kind_for(kind, base.dtype()), base.v, index.v, update.v, axis)};
 }
 
 Expr scatter_reduce(OpContext& c, Expr base, Expr index, Expr source, int axis,
@@ -85,15 +87,17 @@ Expr scatter_reduce(OpContext& c, Expr base, Expr index, Expr source, int axis,
   if (kind == "set") return along(ScatterKind::set, base, index, source, axis);
   const bool is_mean = kind == "mean";
   ScatterKind by = ScatterKind::add;
-  if (kind == "prod") by = ScatterKind::mul;
-  else if (kind == "amax") by = ScatterKind::max;
-  else if (kind == "amin") by = ScatterKind::min;
+  if (kind == "prod")
+    by = ScatterKind::mul;
+  else if (kind == "amax")
+    by = ScatterKind::max;
+  else if (kind == "amin")
+    by = ScatterKind::min;
   else if (kind != "sum" && !is_mean) {
     c.fail(invalid("does not know the reduction " + std::string(kind)));
     return base;
   }
-  if (!include_self)
-    base = along(ScatterKind::set, base, index, identity(source, by), axis);
+  if (!include_self) base = along(ScatterKind::set, base, index, identity(source, by), axis);
   if (is_mean) return mean_of(base, index, source, axis, include_self);
   return along(kind_for(by, base.dtype()), base, index, source, axis);
 }

@@ -15,7 +15,8 @@ std::string text_of(const Shape& shape) {
   return s + "]";
 }
 
-// Finds the outputs of an op and counts its lifted values. The segment is verified: lengths are in bounds.
+// Finds the outputs of an op and counts its lifted values. The segment is verified: lengths are in
+// bounds.
 struct Tail {
   std::vector<std::optional<wire::TensorArg>> outputs;
   uint32_t lifted = 0;
@@ -53,7 +54,8 @@ Tail::Tail(const wire::Segment& segment, size_t op) {
           const uint64_t t = segment.words[at++];
           if (wire::tag_of(t) == wire::Tag::tensor)
             outputs.push_back(wire::TensorArg{wire::slot_of(t), wire::view_of(t)});
-          else outputs.push_back(std::nullopt);
+          else
+            outputs.push_back(std::nullopt);
         }
         break;
       default: break;
@@ -108,8 +110,10 @@ std::optional<ValueId> OpContext::read_next_optional() {
 std::vector<ValueId> OpContext::read_list() {
   std::vector<ValueId> values;
   for (const auto& t : args.tensors()) {
-    if (t) values.push_back(read(*t));
-    else fail(invalid("a tensor of a list is None; the op needs it"));
+    if (t)
+      values.push_back(read(*t));
+    else
+      fail(invalid("a tensor of a list is None; the op needs it"));
   }
   return values;
 }

@@ -110,7 +110,8 @@ constexpr int64_t kElementsMax = int64_t{1} << 60;
 static bool is_sound(const Shape& shape) {
   int64_t n = 1;
   for (int64_t d : shape) {
-    if (d < 0 || __builtin_mul_overflow(n, std::max<int64_t>(d, 1), &n) || n > kElementsMax) return false;
+    if (d < 0 || __builtin_mul_overflow(n, std::max<int64_t>(d, 1), &n) || n > kElementsMax)
+      return false;
   }
   return true;
 }
@@ -121,7 +122,8 @@ Shape broadcast_shape(OpContext& c, const Shape& a, const Shape& b) {
   Shape result = longer;
   for (int i = 0; i < shorter.rank(); i++) {
     int64_t& d = result[longer.rank() - shorter.rank() + i];
-    if (d == 1) d = shorter[i];
+    if (d == 1)
+      d = shorter[i];
     else if (shorter[i] != 1 && shorter[i] != d)
       c.fail(invalid("sizes " + std::to_string(d) + " and " + std::to_string(shorter[i]) +
                      " do not broadcast together"));

@@ -5,15 +5,14 @@
 
 namespace moai::lower {
 
-std::vector<Expr> load(OpContext& c, std::span<const Operand> operands, Rule rule,
-                       size_t output) {
+std::vector<Expr> load(OpContext& c, std::span<const Operand> operands, Rule rule, size_t output) {
   const bool is_real = rule == Rule::real || rule == Rule::real_wide;
   DType t = is_real ? real_result_type(operands, c.output_dtype(output))
                     : result_type(operands, c.output_dtype(output));
   bool has_number = false;
   for (const Operand& o : operands) has_number = has_number || o.is_number;
-  const bool is_wide = rule == Rule::wide || rule == Rule::real_wide ||
-                       (has_number && rule != Rule::compare);
+  const bool is_wide =
+      rule == Rule::wide || rule == Rule::real_wide || (has_number && rule != Rule::compare);
   if (is_wide) t = compute_type(t);
   Shape shape = common_shape(c, operands);
   std::vector<Expr> values;
@@ -68,9 +67,7 @@ Expr floor_divide_of(Expr a, Expr b) {
   return select(equal(b, 0), a / b, select(equal(q, 0), signed_zero, down));
 }
 
-Expr trunc_divide_of(Expr a, Expr b) {
-  return is_float(a.dtype()) ? trunc_of(a / b) : a / b;
-}
+Expr trunc_divide_of(Expr a, Expr b) { return is_float(a.dtype()) ? trunc_of(a / b) : a / b; }
 
 Expr remainder_by(Expr a, Expr b) {
   Expr r = remainder_of(a, b);

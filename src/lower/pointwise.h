@@ -7,7 +7,8 @@
 namespace moai::lower {
 
 enum class Rule : uint8_t {
-  native,     // the promoted dtype; f16 and bf16 only where no number takes part, which ATen keeps wide
+  native,     // the promoted dtype; f16 and bf16 only where no number takes part, which ATen keeps
+              // wide
   compare,    // the promoted dtype, numbers rounded to it
   wide,       // the promoted dtype, f16 and bf16 computed in f32 and rounded once
   real,       // as native, integers become floats
@@ -16,7 +17,8 @@ enum class Rule : uint8_t {
 
 // The operands in one dtype and shape by the rule.
 // output: the one whose dtype stands for the default dtype.
-std::vector<Expr> load(OpContext& c, std::span<const Operand> operands, Rule rule, size_t output = 0);
+std::vector<Expr> load(OpContext& c, std::span<const Operand> operands, Rule rule,
+                       size_t output = 0);
 std::vector<Expr> load_next(OpContext& c, int count, Rule rule);
 
 using Unary = Expr (*)(Expr);
@@ -37,14 +39,14 @@ Expr asinh_of(Expr x);
 Expr acosh_of(Expr x);
 Expr add_of(Expr a, Expr b);
 Expr mul_of(Expr a, Expr b);
-Expr sign_or_zero(Expr x);                 // NaN gives 0
+Expr sign_or_zero(Expr x);  // NaN gives 0
 Expr floor_divide_of(Expr a, Expr b);
 Expr trunc_divide_of(Expr a, Expr b);
-Expr remainder_by(Expr a, Expr b);         // sign of the divisor
+Expr remainder_by(Expr a, Expr b);                             // sign of the divisor
 Expr power_of(Expr x, const Operand& exponent, OpContext& c);  // known exponents are multiplied out
 Expr lerp_of(Expr a, Expr b, Expr weight);
-Expr inf_if(Expr x, double sign);          // x is +inf or -inf
-Expr true_of(Expr x);                      // x != 0 as bool
+Expr inf_if(Expr x, double sign);  // x is +inf or -inf
+Expr true_of(Expr x);              // x != 0 as bool
 Expr log_add_exp(Expr a, Expr b);
 Expr log2_of(Expr x);
 Expr log10_of(Expr x);

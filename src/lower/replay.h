@@ -1,4 +1,5 @@
-// The storages of a segment while it is replayed: each write makes a new version of a storage's contents.
+// The storages of a segment while it is replayed: each write makes a new version of a storage's
+// contents.
 #pragma once
 #include <string_view>
 #include <utility>
@@ -25,13 +26,13 @@ class Replay {
  private:
   struct Storage {
     Contents contents;
-    bool is_known = false;    // contents are set
+    bool is_known = false;  // contents are set
     bool is_written = false;
     std::vector<std::pair<uint32_t, ir::ValueId>> reads;  // views of the current version
   };
 
-  // Contents in the view's dtype, made on first touch: a bound slot's input or a fresh slot's zeros.
-  // nullptr: refused, and the builder has failed.
+  // Contents in the view's dtype, made on first touch: a bound slot's input or a fresh slot's
+  // zeros. nullptr: refused, and the builder has failed.
   Contents* touch(uint32_t slot, DType dtype);
   bool check(const wire::View& view);
 

@@ -1,5 +1,5 @@
-// A view is read as reshape and slice of the flat contents where its strides nest, else by gather over its
-// element numbers; a write is the mirror image.
+// A view is read as reshape and slice of the flat contents where its strides nest, else by gather
+// over its element numbers; a write is the mirror image.
 #include "src/lower/views.h"
 
 #include <algorithm>
@@ -13,12 +13,13 @@ namespace {
 using ir::Builder;
 using ir::ValueId;
 
-constexpr int64_t kEnumerateMax = 1 << 22;  // elements looked at one by one to prove a write disjoint
+constexpr int64_t kEnumerateMax = 1
+                                  << 22;  // elements looked at one by one to prove a write disjoint
 
 // The axes that move through memory (size over 1, stride not 0), biggest stride first.
 struct Core {
   Shape sizes, strides;
-  Shape axes;       // axis of the view
+  Shape axes;                // axis of the view
   bool has_repeats = false;  // a zero stride was left out
 };
 
@@ -27,10 +28,13 @@ Core core_of(const Shape& sizes, const Shape& strides) {
   Core core;
   for (int i = 0; i < sizes.rank(); i++) {
     if (sizes[i] == 1) continue;
-    if (strides[i] == 0) core.has_repeats = true;
-    else order.push_back(i);
+    if (strides[i] == 0)
+      core.has_repeats = true;
+    else
+      order.push_back(i);
   }
-  std::stable_sort(order.begin(), order.end(), [&](int x, int y) { return strides[x] > strides[y]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int x, int y) { return strides[x] > strides[y]; });
   for (int i : order) {
     core.sizes.push_back(sizes[i]);
     core.strides.push_back(strides[i]);
@@ -73,8 +77,10 @@ std::optional<Window> window_at(const Core& core, int64_t offset, int64_t count,
   Shape unit;  // elements that one step of a base axis spans
   for (int i = 0; i < rank; i++) {
     int64_t u = core.strides[i];
-    if (i == rank - 1) u = 1;
-    else if (i > 0) u = std::gcd(u, unit[i - 1]);
+    if (i == rank - 1)
+      u = 1;
+    else if (i > 0)
+      u = std::gcd(u, unit[i - 1]);
     unit.push_back(u);
   }
   int64_t rest = offset - lo;
@@ -111,8 +117,7 @@ ValueId element_numbers(Builder& b, const Core& core, int64_t offset) {
   ValueId sum = b.constant_int(offset, DType::i64, core.sizes);
   for (int i = 0; i < core.sizes.rank(); i++) {
     ValueId step = b.constant_int(core.strides[i], DType::i64, core.sizes);
-    sum = b.binary(Prim::add, sum,
-                   b.binary(Prim::mul, b.iota(i, DType::i64, core.sizes), step));
+    sum = b.binary(Prim::add, sum, b.binary(Prim::mul, b.iota(i, DType::i64, core.sizes), step));
   }
   return b.reshape(sum, {core.sizes.numel()});
 }

@@ -1,5 +1,5 @@
-// Peer bytes -> segment -> graph: refuse or make a sound graph, never crash. The first byte chooses between the
-// bytes as a message and the bytes as choices of a generator that knows the op names.
+// Peer bytes -> segment -> graph: refuse or make a sound graph, never crash. The first byte chooses
+// between the bytes as a message and the bytes as choices of a generator that knows the op names.
 #include <cstdlib>
 #include <numeric>
 

@@ -1,4 +1,5 @@
-// Turns bytes into a segment that wire::verify() accepts: known op names, arguments of any kind in any order.
+// Turns bytes into a segment that wire::verify() accepts: known op names, arguments of any kind in
+// any order.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -29,13 +30,15 @@ class RandomSegment {
   }
   size_t pick16() { return static_cast<size_t>(pick(256)) << 8 | static_cast<size_t>(pick(256)); }
   int64_t number() {
-    constexpr int64_t kOdd[] = {-1, 0, 1, 2, 3, 7, -3, INT32_MAX, -(int64_t{1} << 54), int64_t{1} << 54};
+    constexpr int64_t kOdd[] = {
+        -1, 0, 1, 2, 3, 7, -3, INT32_MAX, -(int64_t{1} << 54), int64_t{1} << 54};
     return kOdd[pick(10)];
   }
 
   // A new tensor, or a view of the storage of an earlier one.
   TensorArg tensor() {
-    if (!tensors_.empty() && pick(3)) return tensors_[static_cast<size_t>(pick(256)) % tensors_.size()];
+    if (!tensors_.empty() && pick(3))
+      return tensors_[static_cast<size_t>(pick(256)) % tensors_.size()];
     constexpr DType kMost[] = {DType::f32, DType::f32, DType::i64, DType::bf16};
     const DType t = pick(3) ? kMost[pick(4)] : static_cast<DType>(pick(kDTypeCount));
     Shape sizes;
@@ -54,13 +57,16 @@ class RandomSegment {
   std::vector<std::optional<TensorArg>> list() {
     std::vector<std::optional<TensorArg>> l;
     for (int i = pick(4); i > 0; i--) {
-      if (pick(8)) l.push_back(tensor());
-      else l.push_back(std::nullopt);
+      if (pick(8))
+        l.push_back(tensor());
+      else
+        l.push_back(std::nullopt);
     }
     return l;
   }
   void add_argument(SegmentBuilder::Op& op) {
-    constexpr const char* kTexts[] = {"tanh", "none", "floor", "trunc", "sum", "mean", "amax", "right"};
+    constexpr const char* kTexts[] = {"tanh", "none", "floor", "trunc",
+                                      "sum",  "mean", "amax",  "right"};
     switch (pick(12)) {
       case 0: op.none(); break;
       case 1: op.integer(number()); break;

@@ -45,8 +45,8 @@ class SegmentBuilder {
     }
     Op& text(std::string_view t) {
       s_.segment_.texts.emplace_back(t);
-      return word(wire::make_word(wire::Tag::text,
-                                  static_cast<int64_t>(s_.segment_.texts.size() - 1)));
+      return word(
+          wire::make_word(wire::Tag::text, static_cast<int64_t>(s_.segment_.texts.size() - 1)));
     }
     // Lifted values.
     Op& scalar(double v) {
@@ -121,7 +121,7 @@ class SegmentBuilder {
  private:
   TensorArg tensor(DType dtype, const Shape& sizes, bool is_fresh) {
     wire::View v;
-  v.dtype = dtype;
+    v.dtype = dtype;
     v.sizes = sizes;
     v.strides = contiguous_strides(sizes);
     return view(slot(static_cast<uint64_t>(sizes.numel()) * size_of(dtype), is_fresh), v);

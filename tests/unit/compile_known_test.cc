@@ -89,6 +89,16 @@ TEST_CASE("layer_norm backward: dx, and both weight gradients in one pass") {
   check(p, 2);
 }
 
+TEST_CASE("Bias corrections of a step counter are made inside the update") {
+  Recipe p;
+  ValueId w = p.input({33}), g = p.input({33}), step = p.b.reshape(p.input({1}), {});
+  ValueId beta = p.b.constant(0.9, DType::f32), one = p.b.constant(1, DType::f32);
+  ValueId next = p.add(p.b.unary(Prim::abs, step), one);
+  ValueId correction = p.sub(one, p.b.binary(Prim::pow, beta, next));
+  p.g.set_output(0, p.sub(w, p.div(g, p.like(correction, w))));
+  check(p, 1);
+}
+
 TEST_CASE("AdamW on one tensor is one kernel, in place") {
   Recipe p;
   ValueId w = p.input({33}), grad = p.input({33}), m = p.input({33}), v = p.input({33});

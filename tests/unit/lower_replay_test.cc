@@ -190,8 +190,9 @@ TEST_CASE("one storage seen through two dtypes") {
   TensorArg bits = h.view(x.slot, as_int);
   TensorArg ints = h.fresh(DType::i32, {2});
   h.op("clone").tensor(bits).none().out({ints});
-  h.op("zero").tensor(h.view(x.slot, strided(DType::u8, {3}, {1}))).out(
-      {h.view(x.slot, strided(DType::u8, {1}, {1}, 7))});
+  h.op("zero")
+      .tensor(h.view(x.slot, strided(DType::u8, {3}, {1})))
+      .out({h.view(x.slot, strided(DType::u8, {1}, {1}, 7))});
   h.run({ints.slot, x.slot});
   check_close(h.values(ints), {1065353216.0, -1073741824.0}, 0);
   check_close(h.values(x), {1.0, 0.0}, 1e-30);
