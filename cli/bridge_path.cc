@@ -27,10 +27,12 @@ StatusOr<BridgePath> find_bridge() {
       return BridgePath{python.lexically_normal(), ""};
   fs::path source = (folder / ".." / "python").lexically_normal();
   fs::path library = folder / "src/frontend/bridge/moai_torch_2_13.so";
-  if (fs::is_directory(source / "moai_torch", error)) return BridgePath{source, library};
+  bool has_library = fs::exists(library, error) || std::getenv("MOAI_BRIDGE") != nullptr;
+  if (fs::is_directory(source / "moai_torch", error) && has_library)
+    return BridgePath{source, library};
   return Status{StatusCode::not_found,
                 "the PyTorch bridge is not in " + (folder / "python").string() +
-                    "; install it there, or name its folder in MOAI_PYTHON_DIR"};
+                    "; build it with -Dfrontend=enabled, or name its folder in MOAI_PYTHON_DIR"};
 }
 
 }  // namespace moai::cli

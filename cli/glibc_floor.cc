@@ -1,5 +1,5 @@
-// Keeps the binary startable on glibc 2.34: the static libstdc++ and libgcc of newer compilers ask for two
-// younger functions, so the binary brings its own.
+// Keeps the binary startable on glibc 2.34: the static libstdc++ and libgcc of newer compilers ask
+// for two younger functions, so the binary brings its own.
 #include <link.h>
 #include <sys/random.h>
 

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <utility>
 
+#include "cli/sentinel.h"
 #include "src/base/clock.h"
 
 extern char** environ;
@@ -112,6 +113,7 @@ int run_program(const std::vector<std::string>& words) {
   for (int signal : kForwarded) ::sigaddset(&waited, signal);
   ::sigaddset(&waited, SIGCHLD);
   ::sigprocmask(SIG_BLOCK, &waited, &before);
+  Sentinel sentinel;
   pid_t self = ::getpid();
   pid_t child = ::fork();
   if (child < 0) {
@@ -124,7 +126,10 @@ int run_program(const std::vector<std::string>& words) {
     int signal = ::sigwaitinfo(&waited, &info);
     if (signal < 0) continue;
     if (signal != SIGCHLD) {
-      if (info.si_code <= 0) ::kill(child, signal);
+      // Two interrupts would spoil the traceback of the first; other signals do no harm twice.
+      bool is_shared =
+          (signal == SIGINT || signal == SIGQUIT) && info.si_code <= 0 && sentinel.has_seen(signal);
+      if (info.si_code <= 0 && !is_shared) ::kill(child, signal);
       continue;
     }
     int status;

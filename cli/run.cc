@@ -13,6 +13,7 @@
 #include "cli/launch.h"
 #include "cli/stats.h"
 #include "src/base/log.h"
+#include "transport/open/open.h"
 
 namespace moai::cli {
 
@@ -36,6 +37,14 @@ std::string absolute(const std::string& path) {
 int refuse(const std::string& text, int status = kExitBeforeProgram) {
   log_error("run: " + text);
   return status;
+}
+
+// Every address of the list, before the program starts.
+Status check_addresses(const std::string& servers) {
+  std::istringstream stream(servers);
+  for (std::string url; std::getline(stream, url, ',');)
+    MOAI_RETURN_IF_ERROR(transport::parse_address(url).status());
+  return ok_status();
 }
 
 // Paths are made whole, because server and program may have other working folders.
@@ -104,6 +113,9 @@ int run(const RunOptions& options) {
   bool is_embedded = server.empty() || options.is_local;
   if (!is_embedded && !(options.dump.empty() && options.record.empty()))
     return refuse("--dump and --record work with the embedded server; add --local", kExitUsage);
+  if (!is_embedded)
+    if (Status status = check_addresses(server); !status.ok())
+      return refuse(status.message(), kExitUsage);
   if (Status status = prepare_files(options); !status.ok()) return refuse(status.message());
   EmbeddedServer embedded;
   if (is_embedded) {

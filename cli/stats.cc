@@ -37,7 +37,8 @@ std::string format_value(const nlohmann::json& value, const std::string& unit) {
     uint64_t sum = 0;
     std::string list;
     for (const auto& [name, count] : value.items()) {
-      const nlohmann::json calls = count.is_object() ? count.value("calls", nlohmann::json()) : count;
+      const nlohmann::json calls =
+          count.is_object() ? count.value("calls", nlohmann::json()) : count;
       if (!calls.is_number_unsigned()) continue;
       sum += calls.get<uint64_t>();
       list += (list.empty() ? "" : ", ") + name + " " + std::to_string(calls.get<uint64_t>());

@@ -10,6 +10,7 @@ namespace {
 
 constexpr double kSendSeconds = 60;           // a client that reads nothing for so long is lost
 constexpr uint64_t kTakeOverNs = 10'000'000;  // a step shorter than that is not worth a hand-over
+constexpr double kWatchSeconds = 0.02;
 constexpr auto kWatchPeriod = std::chrono::milliseconds(10);
 
 template <class M>
@@ -43,8 +44,11 @@ Status decode_item(Item& item, wire::Span body) {
 
 Deadline Line::send_deadline() { return in_seconds(kSendSeconds); }
 
-Line::Line(std::unique_ptr<Connection> connection, MessageTap tap)
-    : connection_(std::move(connection)), tap_(std::move(tap)), watcher_([this] { watch(); }) {
+Line::Line(std::unique_ptr<Connection> connection, MessageTap tap, std::function<void()> on_lost)
+    : connection_(std::move(connection)),
+      tap_(std::move(tap)),
+      on_lost_(std::move(on_lost)),
+      watcher_([this] { watch(); }) {
   mutex_.lock();
 }
 
@@ -158,9 +162,13 @@ void Line::watch() {
     if (since == 0 || now_ns() - since < kTakeOverNs) continue;
     std::unique_lock owner(mutex_, std::try_to_lock);
     while (owner.owns_lock() && !wants_back_ && computing_since_ns_ != 0 && !is_stopping_) {
-      if (!lost_.ok() || !receive_all().ok()) break;
-      if (wants_back_) break;
-      (void)connection_->wait(in_seconds(0.02));
+      if (lost_.ok() && receive_all().ok() && !wants_back_) {
+        Status status = connection_->wait(in_seconds(kWatchSeconds));
+        if (status.code() == StatusCode::unavailable && receive_all().ok()) lost_ = status;
+      }
+      if (lost_.ok()) continue;
+      if (on_lost_) on_lost_();
+      break;
     }
   }
 }

@@ -35,7 +35,9 @@ using MessageTap = std::function<void(uint8_t kind, wire::Span body)>;
 
 class Line {
  public:
-  explicit Line(std::unique_ptr<Connection> connection, MessageTap tap = {});
+  // on_lost: the client went away during a computation; called by the watching thread.
+  explicit Line(std::unique_ptr<Connection> connection, MessageTap tap = {},
+                std::function<void()> on_lost = {});
   ~Line();
   Line(const Line&) = delete;
   Line& operator=(const Line&) = delete;
@@ -68,6 +70,7 @@ class Line {
 
   std::unique_ptr<Connection> connection_;
   MessageTap tap_;
+  std::function<void()> on_lost_;
   Collector collector_;
   std::deque<Item> items_;
   uint64_t received_ = 0;

@@ -20,6 +20,7 @@ class RecordingWriter {
   RecordingWriter(const RecordingWriter&) = delete;
   RecordingWriter& operator=(const RecordingWriter&) = delete;
   void add(uint8_t kind, wire::Span body);
+  void flush() { std::fflush(file_); }
 
  private:
   explicit RecordingWriter(FILE* file) : file_(file) {}

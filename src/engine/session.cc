@@ -21,7 +21,8 @@ Session::Session(std::unique_ptr<Connection> connection, Device& device, MemoryL
           std::move(connection),
           options_.record_path.empty()
               ? MessageTap{}
-              : [this](uint8_t kind, wire::Span body) { record(kind, body); }),
+              : [this](uint8_t kind, wire::Span body) { record(kind, body); },
+          [this] { lost(); }),
       slabs_(line_, options_.memory_bytes),
       executor_(device, lender, options_.memory_bytes, options_.compiler) {
   if (!options_.trace_path.empty()) {
@@ -42,6 +43,11 @@ Session::Session(std::unique_ptr<Connection> connection, Device& device, MemoryL
 }
 
 Session::~Session() = default;
+
+void Session::lost() {
+  if (recording_ != nullptr) recording_->flush();
+  if (options_.on_lost) options_.on_lost();
+}
 
 void Session::record(uint8_t kind, wire::Span body) {
   if (recording_ == nullptr) return;
@@ -91,7 +97,7 @@ Status Session::handle(Item& item) {
     case Kind::execute: return handle_execute(item, std::get<wire::Execute>(item.body));
     case Kind::segment_def: {
       if (item.definition == nullptr) return ok_status();  // answered NeedSegment already
-      StatusOr<const Defined*> defined = segments_.define(std::move(*item.definition));
+      StatusOr<const Defined*> defined = define(std::move(*item.definition));
       return defined.ok() ? ok_status() : fail(item.seq, {defined.status(), true});
     }
     case Kind::read: return handle_read(item, std::get<wire::Read>(item.body));
@@ -126,15 +132,23 @@ Status Session::handle_hint(const wire::Hints& hint) {
   return ok_status();
 }
 
+StatusOr<const Defined*> Session::define(wire::Segment segment) {
+  uint64_t begin = now_ns();
+  std::string detail = std::to_string(segment.op_count()) + " ops";
+  StatusOr<const Defined*> defined = segments_.define(std::move(segment));
+  span("decode", begin, detail);
+  return defined;
+}
+
 StatusOr<const Defined*> Session::definition_of(Item& item, const wire::Execute& execute) {
-  if (item.kind == wire::Kind::segment_end) return segments_.define(std::move(*item.definition));
+  if (item.kind == wire::Kind::segment_end) return define(std::move(*item.definition));
   if (const Defined* known = segments_.find(execute.segment)) return known;
   MOAI_RETURN_IF_ERROR(
       line_.send(wire::Kind::need_segment, wire::NeedSegment{execute.segment, item.seq}));
   MOAI_RETURN_IF_ERROR(line_.flush());
   MOAI_ASSIGN_OR_RETURN(std::unique_ptr<wire::Segment> segment,
                         line_.await_definition(execute.segment));
-  return segments_.define(std::move(*segment));
+  return define(std::move(*segment));
 }
 
 Status Session::handle_execute(Item& item, wire::Execute& execute) {

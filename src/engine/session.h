@@ -21,6 +21,8 @@ struct SessionOptions {
   std::string trace_path, record_path;  // empty: none
   std::function<void(uint64_t live_bytes, uint64_t busy_ns)>
       on_progress;  // after work, from run()'s thread
+  // The client went away while something ran, which nobody can stop but the end of the process.
+  std::function<void()> on_lost;
 };
 
 class Session {
@@ -38,6 +40,7 @@ class Session {
   Status greet();
   Status handle(Item& item);
   Status handle_execute(Item& item, wire::Execute& execute);
+  StatusOr<const Defined*> define(wire::Segment segment);
   StatusOr<const Defined*> definition_of(Item& item, const wire::Execute& execute);
   Status handle_upload(const Item& item, const wire::Upload& upload);
   Status handle_read(const Item& item, const wire::Read& read);
@@ -46,6 +49,7 @@ class Session {
   Status handle_hint(const wire::Hints& hint);
   Status fail(uint64_t seq, const Failure& failure);
   Status send_done();
+  void lost();
   void record(uint8_t kind, wire::Span body);
   void span(const char* name, uint64_t begin_ns, const std::string& detail);
 

@@ -44,6 +44,7 @@ StatusOr<SessionOptions> session_options(const WorkerOptions& options, Superviso
   session.on_progress = [&link](uint64_t live_bytes, uint64_t busy_ns) {
     link.note_progress(live_bytes, busy_ns);
   };
+  session.on_lost = [] { ::_exit(0); };
   return session;
 }
 

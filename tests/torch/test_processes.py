@@ -1,4 +1,5 @@
 """What happens when processes die, are missing or are told to stop: always an exception or a clean exit."""
+import os
 import random
 import signal
 import socket
@@ -111,7 +112,7 @@ def test_control_c_is_keyboard_interrupt(world):
     url = world.serve()
     p = world.script(TRAIN.format(steps=1000000), server=url, start_new_session=True)
     assert p.stdout.readline() == "running\n"
-    subprocess.run(["kill", "-INT", f"-{p.pid}"], check=True)
+    os.killpg(p.pid, signal.SIGINT)
     _, err = p.communicate(timeout=20)
     assert p.returncode != 0
     assert err.count("KeyboardInterrupt") >= 1, err
@@ -129,7 +130,7 @@ print(x.sum().item())
     assert p.stdout.readline() == "running\n"
     time.sleep(1)
     begin = time.monotonic()
-    subprocess.run(["kill", "-INT", f"-{p.pid}"], check=True)
+    os.killpg(p.pid, signal.SIGINT)
     _, err = p.communicate(timeout=20)
     assert "KeyboardInterrupt" in err
     assert time.monotonic() - begin < 5

@@ -1,9 +1,13 @@
 // A session against a scripted client: order, bindings, errors, memory.
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <thread>
 
 #include "src/device/open/open.h"
 #include "src/engine/compile.h"
+#include "src/engine/replay.h"
 #include "src/engine/session.h"
 #include "tests/support/scripted_client.h"
 #include "transport/open/open.h"
@@ -22,22 +26,24 @@ constexpr uint64_t kMemory = 8 << 20;
 // A session on a thread of its own, and its client.
 class Pair {
  public:
-  explicit Pair(uint64_t memory_bytes = kMemory) {
+  explicit Pair(uint64_t memory_bytes = kMemory, const std::string& record_path = "") {
     auto sockets = transport::socket_pair();
     REQUIRE(sockets.ok());
-    server_ = std::thread([this, memory_bytes, socket = std::move(sockets->second)]() mutable {
-      auto opened = transport::open_server(std::move(socket), {}, in_seconds(10));
-      std::unique_ptr<Device> device = open_device("cpu", {1, memory_bytes});
-      FixedLender lender(memory_bytes);
-      SessionOptions options;
-      options.memory_bytes = memory_bytes;
-      options.compiler = [](const wire::Segment& s, std::span<const uint32_t> live_out) {
-        return compile(s, live_out, {});
-      };
-      options.op_names = {"neg"};
-      options.op_dtype_masks = {mask_of(DType::f32)};
-      end = Session(std::move(opened->connection), *device, lender, std::move(options)).run();
-    });
+    server_ = std::thread(
+        [this, memory_bytes, record_path, socket = std::move(sockets->second)]() mutable {
+          auto opened = transport::open_server(std::move(socket), {}, in_seconds(10));
+          std::unique_ptr<Device> device = open_device("cpu", {1, memory_bytes});
+          FixedLender lender(memory_bytes);
+          SessionOptions options;
+          options.memory_bytes = memory_bytes;
+          options.record_path = record_path;
+          options.compiler = [](const wire::Segment& s, std::span<const uint32_t> live_out) {
+            return compile(s, live_out, {});
+          };
+          options.op_names = {"neg"};
+          options.op_dtype_masks = {mask_of(DType::f32)};
+          end = Session(std::move(opened->connection), *device, lender, std::move(options)).run();
+        });
     auto opened = transport::open_client(std::move(sockets->first), {}, in_seconds(10));
     REQUIRE(opened.ok());
     client = std::make_unique<ScriptedClient>(std::move(opened->connection));
@@ -254,6 +260,34 @@ TEST_CASE("pings, events and deaths between cuts are answered") {
   wire::Execute deaths;
   deaths.deaths = {1};
   CHECK(client.await_done(client.send(Kind::execute, deaths)).live_bytes == 0);
+}
+
+TEST_CASE("a recording runs again without its client") {
+  std::string path = "/tmp/moai-recording-" + std::to_string(::getpid());
+  {
+    Pair pair(kMemory, path);
+    LinearSegment linear;
+    upload_linear(*pair.client);
+    pair.client->define(linear.builder.segment(), linear.execute(1, 2, 3, 4));
+    pair.client->send(Kind::execute, linear.execute(1, 2, 3, 5));
+    CHECK(pair.client->read(5, {2, 2}) == std::vector<float>{10.5, 21, 12, 22.5});
+  }
+  StatusOr<ReplayResult> result = replay(path, {kMemory, 1, ""});
+  INFO(result.status().message());
+  REQUIRE(result.ok());
+  CHECK(result->errors.empty());
+  CHECK(result->messages == 7);
+  CHECK(result->plans_built == 1);
+  CHECK(result->segments_run == 2);
+  CHECK(result->bytes_read == 16);
+
+  // Cut off inside a message it is refused.
+  auto size = static_cast<off_t>(std::filesystem::file_size(path));
+  for (off_t at : {size - 1, off_t{20}, off_t{5}, off_t{0}}) {
+    REQUIRE(::truncate(path.c_str(), at) == 0);
+    CHECK_FALSE(replay(path, {kMemory, 1, ""}).ok());
+  }
+  std::filesystem::remove(path);
 }
 
 TEST_CASE("malformed bytes end the session with a sentence") {
