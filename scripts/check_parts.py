@@ -69,15 +69,17 @@ def pytest(paths, name, launcher=(), env=None, options=()):
 
 
 def torch_part():
-    """What needs Python: each file under `moai run`, which starts an embedded server; process tests start their own."""
+    """What needs Python and the bridge, against real servers."""
     counts = [0, 0, 0]
     moai = ROOT / "build" / "moai"
     if not moai.exists() or not list((ROOT / "build").glob("**/moai_torch_2_13.so")):
         print("    skipped: the bridge to PyTorch is not built (see docs/design/next.md)", flush=True)
         return [0, 0, 1]
-    for path in sorted((ROOT / "tests" / "torch").glob("test_*.py")):
-        launcher = () if "processes" in path.name or "examples" in path.name else (moai, "run")
-        result = pytest([path], "torch-" + path.stem, launcher, env={"OMP_NUM_THREADS": "1"})
+    # Tests that start moai themselves, then the feature groups inside one `moai run`.
+    files = [(path, ()) for path in sorted((ROOT / "tests" / "torch").glob("test_*.py"))]
+    files.append((ROOT / "tests" / "torch" / "features" / "test_features.py", (moai, "run", "--local")))
+    for path, launcher in files:
+        result = pytest([path], "torch-" + path.stem, launcher, env={"OMP_NUM_THREADS": "1"}, options=["-p", "no:cacheprovider"])
         print(f"    {path.name}: {result[0]} passed, {result[1]} failed, {result[2]} skipped", flush=True)
         counts = [a + b for a, b in zip(counts, result)]
     return counts
@@ -128,6 +130,7 @@ SLOW = {
     "asan": lambda: sanitizer("asan"),
     "tsan": lambda: sanitizer("tsan"),
     "fuzz": fuzz,
+    "kills": lambda: pytest([ROOT / "tests/torch/test_processes.py"], "kills", options=["-k", "random_kills", "--kills=200"]),
 }
 
 
