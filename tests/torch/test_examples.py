@@ -33,8 +33,15 @@ def script(name, device, precision):
 def cpu_runs(name, precision, folder):
     """One thread, two threads, AVX2: the CPU's own spread."""
     settings = [{"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"}, {"OMP_NUM_THREADS": "1", "ATEN_CPU_CAPABILITY": "avx2"}]
-    return [losses_of(script(name, "cpu", precision), env, folder / f"{name}-{precision}-{i}.json")
-            for i, env in enumerate(settings)]
+    runs = []
+    for i, env in enumerate(settings):
+        try:
+            runs.append(losses_of(script(name, "cpu", precision), env, folder / f"{name}-{precision}-{i}.json"))
+        except AssertionError as e:
+            # PyTorch 2.13's bf16 attention refuses AVX2 on a processor with AMX. One run less only narrows the spread.
+            if "ATEN_CPU_CAPABILITY" not in env or "only supported when avx512" not in str(e):
+                raise
+    return runs
 
 
 def allowed(runs, step, precision):

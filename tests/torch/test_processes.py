@@ -136,6 +136,24 @@ print(x.sum().item())
     assert time.monotonic() - begin < 5
 
 
+def test_a_handler_of_the_program_raises_out_of_a_wait(world):
+    code = """
+import signal, torch
+def late(*_): raise TimeoutError('mine')
+signal.signal(signal.SIGALRM, late)
+x = torch.randn(3000, 3000, device='cuda')
+for i in range(400): x = x @ x * 1e-3
+signal.alarm(1)
+try:
+    x.sum().item()
+except TimeoutError as e:
+    print('caught', e)
+"""
+    status, out, err = world.run(code)
+    assert status == 0, err
+    assert out == "caught mine\n"
+
+
 def test_memory_exhausted_is_not_the_end(world):
     code = """
 import torch

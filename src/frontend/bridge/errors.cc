@@ -3,6 +3,8 @@
 
 #include <c10/util/Exception.h>
 
+#include "src/frontend/bridge/python_line.h"
+
 namespace moai::bridge {
 namespace {
 
@@ -32,8 +34,8 @@ void throw_status(const Status& status) {
     case StatusCode::again:
     case StatusCode::permission_denied:
     case StatusCode::version_mismatch:
-    case StatusCode::interrupted:
     case StatusCode::internal: break;
+    case StatusCode::interrupted: throw_interrupted(); break;
   }
   TORCH_CHECK(false, text);
 }

@@ -2,10 +2,30 @@
 // messages. By names of its C interface found at run time, so that one object serves every version.
 #include <dlfcn.h>
 
-#include <string_view>
+#include <exception>
+#include <initializer_list>
+#include <string>
+#include <utility>
 
 #include "src/frontend/bridge/python_line.h"
 #include "src/frontend/bridge/runtime.h"
+
+namespace moai::bridge {
+static void release_python(std::initializer_list<void*> objects);
+}
+
+// A Python exception in flight, as PyTorch's bindings catch it: torch/csrc/Exceptions.h has the class of this
+// name and layout. Handlers find it by its name, so no Python header and no libtorch_python is needed here.
+struct python_error : std::exception {
+  python_error(void* t, void* v, void* tb) : type(t), value(v), traceback(tb) {}
+  python_error(const python_error&) = delete;
+  python_error& operator=(const python_error&) = delete;
+  ~python_error() override { moai::bridge::release_python({type, value, traceback}); }
+  const char* what() const noexcept override { return message.c_str(); }
+
+  void *type, *value, *traceback;  // owned references
+  std::string message = "interrupted by a signal";
+};
 
 namespace moai::bridge {
 namespace {
@@ -18,7 +38,7 @@ struct Python {
   int (*is_initialized)() = nullptr;
   int (*check_signals)() = nullptr;
   void (*clear)() = nullptr;
-  void (*set_interrupt)() = nullptr;
+  void (*fetch)(Object*, Object*, Object*) = nullptr;
   Object (*get_frame)() = nullptr;        // borrowed
   Object (*get_back)(Object) = nullptr;   // new, or null
   Object (*get_code)(Object) = nullptr;   // new
@@ -42,12 +62,12 @@ const Python& python() {
     bool ok = find(found.ensure, "PyGILState_Ensure") & find(found.release, "PyGILState_Release") &
               find(found.is_initialized, "Py_IsInitialized") & find(found.clear, "PyErr_Clear");
     found.has_signals = ok & find(found.check_signals, "PyErr_CheckSignals") &
-                        find(found.set_interrupt, "PyErr_SetInterrupt");
+                        find(found.fetch, "PyErr_Fetch") & find(found.inc_ref, "Py_IncRef") &
+                        find(found.dec_ref, "Py_DecRef");
     found.has_frames = ok & find(found.get_frame, "PyEval_GetFrame") & find(found.get_back, "PyFrame_GetBack") &
                        find(found.get_code, "PyFrame_GetCode") & find(found.get_line, "PyFrame_GetLineNumber") &
                        find(found.get_attribute, "PyObject_GetAttrString") &
-                       find(found.as_utf8, "PyUnicode_AsUTF8AndSize") & find(found.inc_ref, "Py_IncRef") &
-                       find(found.dec_ref, "Py_DecRef");
+                       find(found.as_utf8, "PyUnicode_AsUTF8AndSize");
     return found;
   }();
   return p;
@@ -64,6 +84,18 @@ class Gil {
   int state_;
 };
 
+// What a signal handler raised during the last wait of this thread.
+struct Raised {
+  Object type = nullptr, value = nullptr, traceback = nullptr;
+};
+thread_local Raised t_raised;
+
+void drop(Raised& r) {  // holds the GIL
+  for (Object o : {r.type, r.value, r.traceback})
+    if (o) python().dec_ref(o);
+  r = {};
+}
+
 std::string file_of(Object frame) {
   const Python& p = python();
   Object code = p.get_code(frame);
@@ -78,15 +110,28 @@ std::string file_of(Object frame) {
 
 }  // namespace
 
+static void release_python(std::initializer_list<void*> objects) {
+  Gil gil;
+  for (Object o : objects)
+    if (o) python().dec_ref(o);
+}
+
 bool poll_signals() {
   const Python& p = python();
   if (!p.has_signals || !p.is_initialized()) return true;
   Gil gil;
   if (p.check_signals() == 0) return true;
-  // The wait ends with an exception of ours; the interrupt is set again for the interpreter to raise.
-  p.clear();
-  p.set_interrupt();
+  // The handler raised: KeyboardInterrupt, or what the program's own handler raises. The wait ends, and
+  // throw_interrupted() hands the exception on.
+  drop(t_raised);
+  p.fetch(&t_raised.type, &t_raised.value, &t_raised.traceback);
   return false;
+}
+
+void throw_interrupted() {
+  if (!t_raised.type) return;
+  Raised raised = std::exchange(t_raised, {});
+  throw python_error(raised.type, raised.value, raised.traceback);
 }
 
 std::string python_line() {
