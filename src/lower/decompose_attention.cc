@@ -81,10 +81,6 @@ bool check(OpContext& c, const Attention& a) {
 double default_scale(OpContext& c, const Attention& a) {
   return 1.0 / std::sqrt(static_cast<double>(c.b.shape(a.q)[3]));
 }
-bool wants(OpContext& c, size_t i) { return i < c.outputs().size() && c.outputs()[i].has_value(); }
-void put(OpContext& c, size_t i, ir::ValueId value) {
-  if (wants(c, i) && c.b.status().ok()) c.write(*c.outputs()[i], value);
-}
 
 // query, key, value, bias, dropout, causal, debug, scale, rng -> output, logsumexp, ..., seed (6), offset (7)
 void lower_forward(OpContext& c) {
@@ -97,18 +93,18 @@ void lower_forward(OpContext& c) {
   a.attrs.has_bias = a.bias.has_value();
   if (c.args.peek() == wire::Tag::rng) std::tie(a.key, a.offset) = c.rng();
   else if (a.attrs.dropout > 0) return c.fail(invalid("[sdpa] dropout without a generator"));
-  if (a.key != ir::ValueId::none) put(c, 6, a.key), put(c, 7, a.offset);
+  if (a.key != ir::ValueId::none) c.put(6, a.key), c.put(7, a.offset);
   if (c.b.dtype(a.q) != DType::f64) {
     auto operands = operands_of(a, {});
     add_tail(a, operands);
     auto [o, lse] = c.b.sdpa(operands, a.attrs);
-    return put(c, 0, o), put(c, 1, lse);
+    return c.put(0, o), c.put(1, lse);
   }
   Expr p = softmax_last(c, scores(c, a));
   if (auto mask = dropout_mask(c, a, p)) p = p * *mask;
   Expr o = batched_dot(c, p, per_head(c, a.v, p.shape()[1]), 3, 2);
-  put(c, 0, o.v);
-  if (wants(c, 1)) put(c, 1, c.b.constant(0, c.output_dtype(1), c.output_shape(1)));  // its backward recomputes
+  c.put(0, o.v);
+  if (c.wants(1)) c.put(1, c.b.constant(0, c.output_dtype(1), c.output_shape(1)));  // its backward recomputes
 }
 
 // Sums the heads of a group: [B, H, K, E] -> [B, G, K, E].
@@ -133,18 +129,18 @@ void written_out(OpContext& c, const Attention& a, ir::ValueId grad, bool all) {
   Expr row{&c.b, c.b.broadcast_to(c.b.reduce_keep(ReduceKind::sum, (dp * p).v, axes), p.shape())};
   Expr ds = p * (dp - row);
   if (all) {
-    put(c, 0, (batched_dot(c, ds, per_head(c, w.k, heads), 3, 2) * a.attrs.scale).v);
-    put(c, 1, sum_groups(batched_dot(c, ds, q, 2, 2) * a.attrs.scale, groups));
-    put(c, 2, sum_groups(batched_dot(c, dropped, g, 2, 2), groups));
+    c.put(0, (batched_dot(c, ds, per_head(c, w.k, heads), 3, 2) * a.attrs.scale).v);
+    c.put(1, sum_groups(batched_dot(c, ds, q, 2, 2) * a.attrs.scale, groups));
+    c.put(2, sum_groups(batched_dot(c, dropped, g, 2, 2), groups));
   }
-  if (!wants(c, 3)) return;
+  if (!c.wants(3)) return;
   // The bias may be broadcast: sum over what it does not have.
   const Shape bias = c.output_shape(3), full = ds.shape();
   Shape missing;
   int lead = full.rank() - bias.rank();
   for (int i = 0; i < full.rank(); i++)
     if (i < lead || (bias[i - lead] == 1 && full[i] != 1)) missing.push_back(i);
-  put(c, 3, c.b.reshape(missing.empty() ? ds.v : c.b.reduce(ReduceKind::sum, ds.v, missing), bias));
+  c.put(3, c.b.reshape(missing.empty() ? ds.v : c.b.reduce(ReduceKind::sum, ds.v, missing), bias));
 }
 
 // grad, query, key, value, bias, mask, out, logsumexp, cum_q, cum_k, max_q, max_k, dropout, causal, seed, offset, scale
@@ -166,13 +162,13 @@ void lower_backward(OpContext& c) {
     a.key = c.b.reshape(*seed, {}), a.offset = c.b.reshape(*offset, {});
   }
   bool is_wide = c.b.dtype(a.q) == DType::f64;
-  if (is_wide || wants(c, 3)) written_out(c, a, grad, is_wide);
+  if (is_wide || c.wants(3)) written_out(c, a, grad, is_wide);
   if (is_wide) return;
   auto operands = operands_of(a, {grad});
   operands.insert(operands.end(), {out, lse});
   add_tail(a, operands);
   auto d = c.b.sdpa_bwd(operands, a.attrs);
-  for (size_t i = 0; i < 3; i++) put(c, i, d[i]);
+  for (size_t i = 0; i < 3; i++) c.put(i, d[i]);
 }
 
 constexpr OpRow kRows[] = {

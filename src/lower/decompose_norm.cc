@@ -7,13 +7,6 @@
 namespace moai::lower {
 namespace {
 
-Expr wide(OpContext& c, ir::ValueId v) { return Expr{&c.b, v}.to(compute_type(c.b.dtype(v))); }
-Expr wide_next(OpContext& c) { return wide(c, c.read_next()); }
-std::optional<Expr> wide_optional(OpContext& c) {
-  auto v = c.read_next_optional();
-  if (!v) return std::nullopt;
-  return wide(c, *v);
-}
 Expr number(OpContext& c, DType dtype, const Shape& shape) {
   auto s = c.args.scalar();
   return {&c.b, s ? c.scalar(*s, dtype, shape) : c.b.constant(0, dtype, shape)};
@@ -71,12 +64,11 @@ void lower_softmax_backward(OpContext& c) {  // grad, output, dim, input dtype
   c.finish((is_scalar ? d.reshape({}) : d).v);
 }
 
-// Writes output i when the caller wants it, in the shape it has there.
-void put(OpContext& c, size_t i, Expr value) {
-  if (i < c.outputs().size() && c.outputs()[i] && c.b.status().ok())
-    c.write(*c.outputs()[i], c.b.reshape(value.v, c.output_shape(i)));
+
+// Output i in the shape it has there: what is computed over rows or channels has as many elements.
+void put_as_shown(OpContext& c, size_t i, ir::ValueId value) {
+  if (c.wants(i) && c.b.status().ok()) c.put(i, c.b.reshape(value, c.output_shape(i)));
 }
-bool wants(OpContext& c, size_t i) { return i < c.outputs().size() && c.outputs()[i].has_value(); }
 
 // [outer, inner]: the normalized dimensions as one.
 Shape flat_rows(const Shape& s, int inner_rank) {
@@ -88,7 +80,7 @@ Shape flat_rows(const Shape& s, int inner_rank) {
 void lower_layer_norm(OpContext& c) {  // input, normalized_shape, weight, bias, eps
   Expr x = wide_next(c);
   auto normalized = c.args.integers();
-  auto w = wide_optional(c), bias = wide_optional(c);
+  auto w = wide_next_optional(c), bias = wide_next_optional(c);
   if (!normalized) return c.fail(invalid("[native_layer_norm] normalized_shape is missing"));
   Shape rows = flat_rows(x.shape(), static_cast<int>(normalized->size()));
   x = x.reshape(rows);
@@ -100,26 +92,26 @@ void lower_layer_norm(OpContext& c) {  // input, normalized_shape, weight, bias,
   Expr y = d * rstd.broadcast_to(rows);
   if (w) y = y * w->to(x.dtype()).reshape({rows[1]}).broadcast_to(rows);
   if (bias) y = y + bias->to(x.dtype()).reshape({rows[1]}).broadcast_to(rows);
-  put(c, 0, y), put(c, 1, mean), put(c, 2, rstd);
+  put_as_shown(c, 0, y.v), put_as_shown(c, 1, mean.v), put_as_shown(c, 2, rstd.v);
 }
 
 void lower_layer_norm_backward(OpContext& c) {  // grad, input, normalized_shape, mean, rstd, weight, bias, mask
   Expr g = wide_next(c), x = wide_next(c);
   auto normalized = c.args.integers();
   Expr mean = wide_next(c), rstd = wide_next(c);
-  auto w = wide_optional(c);
+  auto w = wide_next_optional(c);
   if (!normalized || !c.b.status().ok()) return c.fail(invalid("[native_layer_norm_backward] normalized_shape is missing"));
   Shape rows = flat_rows(x.shape(), static_cast<int>(normalized->size())), column = {rows[0], 1};
   g = g.reshape(rows), x = x.reshape(rows);
   rstd = rstd.to(x.dtype()).reshape(column).broadcast_to(rows);
   Expr xhat = (x - mean.to(x.dtype()).reshape(column).broadcast_to(rows)) * rstd;
-  if (wants(c, 0)) {
+  if (c.wants(0)) {
     Expr gw = w ? g * w->to(x.dtype()).reshape({rows[1]}).broadcast_to(rows) : g;
     Expr a = mean_keep(gw, {1}).broadcast_to(rows), b = mean_keep(gw * xhat, {1}).broadcast_to(rows);
-    put(c, 0, (gw - a - xhat * b) * rstd);
+    put_as_shown(c, 0, ((gw - a - xhat * b) * rstd).v);
   }
-  if (wants(c, 1)) put(c, 1, sum_of(g * xhat, {0}));
-  if (wants(c, 2)) put(c, 2, sum_of(g, {0}));
+  if (c.wants(1)) put_as_shown(c, 1, sum_of(g * xhat, {0}).v);
+  if (c.wants(2)) put_as_shown(c, 2, sum_of(g, {0}).v);
 }
 
 // Per-channel values of an [N, C, ...] tensor, as the tensor's shape.
@@ -138,7 +130,7 @@ Shape channels(const Shape& s) {
 // in training the running statistics when they are there.
 void lower_batch_norm(OpContext& c) {
   Expr x = wide_next(c);
-  auto w = wide_optional(c), bias = wide_optional(c), old_mean = wide_optional(c), old_var = wide_optional(c);
+  auto w = wide_next_optional(c), bias = wide_next_optional(c), old_mean = wide_next_optional(c), old_var = wide_next_optional(c);
   bool training = c.args.integer_or(0) != 0;
   if (x.rank() < 2) return c.fail(invalid("[native_batch_norm] the input has rank below 2"));
   Shape s = channels(x.shape()), axes = {0, 2}, per = {s[1]};
@@ -154,21 +146,21 @@ void lower_batch_norm(OpContext& c) {
   Expr scale = w ? invstd * w->to(x.dtype()) : invstd;
   Expr y = d * over_channels(scale, s);
   if (bias) y = y + over_channels(bias->to(x.dtype()), s);
-  put(c, 0, y);
+  put_as_shown(c, 0, y.v);
   if (!training) return;
-  put(c, 1, mean), put(c, 2, invstd);
-  if (old_mean && wants(c, 3)) put(c, 3, (1.0 - momentum) * old_mean->to(x.dtype()) + momentum * mean);
-  if (old_var && wants(c, 4)) {
+  put_as_shown(c, 1, mean.v), put_as_shown(c, 2, invstd.v);
+  if (old_mean && c.wants(3)) put_as_shown(c, 3, ((1.0 - momentum) * old_mean->to(x.dtype()) + momentum * mean).v);
+  if (old_var && c.wants(4)) {
     Expr unbiased = var * (n > 1 ? n / (n - 1) : std::numeric_limits<double>::quiet_NaN());
-    put(c, 4, (1.0 - momentum) * old_var->to(x.dtype()) + momentum * unbiased);
+    put_as_shown(c, 4, ((1.0 - momentum) * old_var->to(x.dtype()) + momentum * unbiased).v);
   }
 }
 
 // grad, input, weight, running_mean, running_var, save_mean, save_invstd, train, eps, mask
 void lower_batch_norm_backward(OpContext& c) {
   Expr g = wide_next(c), x = wide_next(c);
-  auto w = wide_optional(c), run_mean = wide_optional(c), run_var = wide_optional(c);
-  auto mean = wide_optional(c), invstd = wide_optional(c);
+  auto w = wide_next_optional(c), run_mean = wide_next_optional(c), run_var = wide_next_optional(c);
+  auto mean = wide_next_optional(c), invstd = wide_next_optional(c);
   bool training = c.args.integer_or(0) != 0;
   if (x.rank() < 2) return c.fail(invalid("[native_batch_norm_backward] the input has rank below 2"));
   Shape s = channels(x.shape()), axes = {0, 2}, per = {s[1]};
@@ -183,14 +175,14 @@ void lower_batch_norm_backward(OpContext& c) {
   Expr xhat = (x - over_channels(mean->to(x.dtype()), s)) * over_channels(inv, s);
   Expr sum_g = sum_of(g, axes), sum_gx = sum_of(g * xhat, axes);
   Expr scale = w ? inv * w->to(x.dtype()) : inv;
-  if (wants(c, 0)) {
+  if (c.wants(0)) {
     double n = static_cast<double>(s[0] * s[2]);
     Expr d = g;
     if (training) d = g - over_channels(sum_g * (1.0 / n), s) - xhat * over_channels(sum_gx * (1.0 / n), s);
-    put(c, 0, d * over_channels(scale, s));
+    put_as_shown(c, 0, (d * over_channels(scale, s)).v);
   }
-  if (wants(c, 1)) put(c, 1, sum_gx);
-  if (wants(c, 2)) put(c, 2, sum_g);
+  if (c.wants(1)) put_as_shown(c, 1, sum_gx.v);
+  if (c.wants(2)) put_as_shown(c, 2, sum_g.v);
 }
 
 struct Groups {
@@ -208,7 +200,7 @@ Groups read_groups(OpContext& c) {
 
 void lower_group_norm(OpContext& c) {  // input, weight, bias, N, C, HxW, group, eps
   Expr x = wide_next(c);
-  auto w = wide_optional(c), bias = wide_optional(c);
+  auto w = wide_next_optional(c), bias = wide_next_optional(c);
   Groups s = read_groups(c);
   if (!c.b.status().ok()) return;
   x = x.reshape(s.rows());
@@ -218,25 +210,25 @@ void lower_group_norm(OpContext& c) {  // input, weight, bias, N, C, HxW, group,
   Expr y = (d * rstd.broadcast_to(s.rows())).reshape(s.channels());
   if (w) y = y * over_channels(w->to(x.dtype()), s.channels());
   if (bias) y = y + over_channels(bias->to(x.dtype()), s.channels());
-  put(c, 0, y), put(c, 1, mean), put(c, 2, rstd);
+  put_as_shown(c, 0, y.v), put_as_shown(c, 1, mean.v), put_as_shown(c, 2, rstd.v);
 }
 
 void lower_group_norm_backward(OpContext& c) {  // grad, input, mean, rstd, weight, N, C, HxW, group, mask
   Expr g = wide_next(c), x = wide_next(c), mean = wide_next(c), rstd = wide_next(c);
-  auto w = wide_optional(c);
+  auto w = wide_next_optional(c);
   Groups s = read_groups(c);
   if (!c.b.status().ok()) return;
   Shape rows = s.rows(), column = {rows[0], 1};
   Expr r = rstd.to(x.dtype()).reshape(column).broadcast_to(rows);
   Expr xhat = (x.reshape(rows) - mean.to(x.dtype()).reshape(column).broadcast_to(rows)) * r;
   Expr gc = g.reshape(s.channels()), xc = xhat.reshape(s.channels());
-  if (wants(c, 0)) {
+  if (c.wants(0)) {
     Expr gw = (w ? gc * over_channels(w->to(x.dtype()), s.channels()) : gc).reshape(rows);
     Expr a = mean_keep(gw, {1}).broadcast_to(rows), b = mean_keep(gw * xhat, {1}).broadcast_to(rows);
-    put(c, 0, (gw - a - xhat * b) * r);
+    put_as_shown(c, 0, ((gw - a - xhat * b) * r).v);
   }
-  if (wants(c, 1)) put(c, 1, sum_of(gc * xc, {0, 2}));
-  if (wants(c, 2)) put(c, 2, sum_of(gc, {0, 2}));
+  if (c.wants(1)) put_as_shown(c, 1, sum_of(gc * xc, {0, 2}).v);
+  if (c.wants(2)) put_as_shown(c, 2, sum_of(gc, {0, 2}).v);
 }
 
 constexpr OpRow kRows[] = {

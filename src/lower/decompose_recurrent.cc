@@ -7,14 +7,6 @@
 namespace moai::lower {
 namespace {
 
-Expr wide(OpContext& c, ir::ValueId v) { return Expr{&c.b, v}.to(compute_type(c.b.dtype(v))); }
-Expr wide_next(OpContext& c) { return wide(c, c.read_next()); }
-std::optional<Expr> wide_optional(OpContext& c) {
-  auto v = c.read_next_optional();
-  if (!v) return std::nullopt;
-  return wide(c, *v);
-}
-
 // Columns [i * n, (i + 1) * n) of a [rows, k * n] value.
 Expr column_block(Expr x, int64_t i, int64_t n) {
   Shape start = {0, i * n}, step = {1, 1}, sizes = {x.shape()[0], n};
@@ -36,26 +28,23 @@ bool is_matrix(OpContext& c, Expr x, int64_t blocks) {
                  " blocks"));
   return false;
 }
-void put(OpContext& c, size_t i, Expr value) {
-  if (i < c.outputs().size() && c.outputs()[i] && c.b.status().ok()) c.write(*c.outputs()[i], value.v);
-}
 
 // input gates, hidden gates, cx, input bias, hidden bias -> hy, cy, workspace (i f g o, activated)
 void lower_lstm_cell(OpContext& c) {
   Expr gi = wide_next(c), gh = wide_next(c), cx = wide_next(c);
-  auto bi = wide_optional(c), bh = wide_optional(c);
+  auto bi = wide_next_optional(c), bh = wide_next_optional(c);
   if (!is_matrix(c, gi, 4)) return;
   Expr all = gates(c, gi, bi) + gates(c, gh, bh);
   int64_t n = all.shape()[1] / 4;
   Expr i = sigmoid_of(column_block(all, 0, n)), f = sigmoid_of(column_block(all, 1, n));
   Expr g = tanh_of(column_block(all, 2, n)), o = sigmoid_of(column_block(all, 3, n));
   Expr cy = f * cx + i * g;
-  put(c, 0, o * tanh_of(cy)), put(c, 1, cy), put(c, 2, join(c, {i, f, g, o}));
+  c.put(0, (o * tanh_of(cy)).v), c.put(1, cy.v), c.put(2, join(c, {i, f, g, o}).v);
 }
 
 // grad hy, grad cy, cx, cy, workspace, has_bias -> grad gates, grad cx, grad bias
 void lower_lstm_cell_backward(OpContext& c) {
-  auto ghy = wide_optional(c), gcy = wide_optional(c);
+  auto ghy = wide_next_optional(c), gcy = wide_next_optional(c);
   Expr cx = wide_next(c), cy = wide_next(c), w = wide_next(c);
   if (!is_matrix(c, w, 4)) return;
   int64_t n = w.shape()[1] / 4;
@@ -65,13 +54,13 @@ void lower_lstm_cell_backward(OpContext& c) {
   Expr dc = dh * o * (1.0 - t * t) + (gcy ? *gcy : zero);
   Expr gates_grad = join(c, {dc * g * i * (1.0 - i), dc * cx * f * (1.0 - f), dc * i * (1.0 - g * g),
                              dh * t * o * (1.0 - o)});
-  put(c, 0, gates_grad), put(c, 1, dc * f), put(c, 2, sum_of(gates_grad, {0}));
+  c.put(0, gates_grad.v), c.put(1, (dc * f).v), c.put(2, sum_of(gates_grad, {0}).v);
 }
 
 // input gates, hidden gates, hx, input bias, hidden bias -> hy, workspace (r z n hx and the hidden n gate)
 void lower_gru_cell(OpContext& c) {
   Expr gi = wide_next(c), gh = wide_next(c), hx = wide_next(c);
-  auto bi = wide_optional(c), bh = wide_optional(c);
+  auto bi = wide_next_optional(c), bh = wide_next_optional(c);
   if (!is_matrix(c, gi, 3)) return;
   gi = gates(c, gi, bi), gh = gates(c, gh, bh);
   int64_t m = gi.shape()[1] / 3;
@@ -79,7 +68,7 @@ void lower_gru_cell(OpContext& c) {
   Expr z = sigmoid_of(column_block(gi, 1, m) + column_block(gh, 1, m));
   Expr hn = column_block(gh, 2, m);
   Expr n = tanh_of(column_block(gi, 2, m) + r * hn);
-  put(c, 0, n + z * (hx - n)), put(c, 1, join(c, {r, z, n, hx, hn}));
+  c.put(0, (n + z * (hx - n)).v), c.put(1, join(c, {r, z, n, hx, hn}).v);
 }
 
 // grad hy, workspace, has_bias -> grad input gates, grad hidden gates, grad hx, grad input and hidden bias
@@ -93,8 +82,8 @@ void lower_gru_cell_backward(OpContext& c) {
   Expr dn = g * (1.0 - z) * (1.0 - n * n);
   Expr dr = dn * hn * r * (1.0 - r);
   Expr input = join(c, {dr, dz, dn}), hidden = join(c, {dr, dz, dn * r});
-  put(c, 0, input), put(c, 1, hidden), put(c, 2, g * z);
-  put(c, 3, sum_of(input, {0})), put(c, 4, sum_of(hidden, {0}));
+  c.put(0, input.v), c.put(1, hidden.v), c.put(2, (g * z).v);
+  c.put(3, sum_of(input, {0}).v), c.put(4, sum_of(hidden, {0}).v);
 }
 
 constexpr OpRow kRows[] = {

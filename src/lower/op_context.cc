@@ -168,6 +168,10 @@ void OpContext::write(const TensorArg& output, ValueId value) {
   replay_.write(output, cast(b, value, v.dtype));
 }
 
+void OpContext::put(size_t i, ir::ValueId value) {
+  if (wants(i) && b.status().ok()) write(*outputs_[i], value);
+}
+
 void OpContext::finish(std::span<const ValueId> values) {
   const auto& outs = outputs_;
   if (args.failed()) return;

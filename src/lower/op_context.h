@@ -48,6 +48,10 @@ class OpContext {
   const Shape& output_shape(size_t i = 0);
   // Makes `value` the contents of what the output shows: converts to its dtype; refuses another shape.
   void write(const wire::TensorArg& output, ir::ValueId value);
+  // Whether the caller wants output i: masks leave some out.
+  bool wants(size_t i) const { return i < outputs_.size() && outputs_[i].has_value(); }
+  // write(), when the caller wants output i.
+  void put(size_t i, ir::ValueId value);
   // The usual end of a lowering: one output per value, None outputs skipped.
   void finish(std::span<const ir::ValueId> values);
   void finish(ir::ValueId value) { finish(std::span(&value, 1)); }

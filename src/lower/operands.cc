@@ -116,6 +116,16 @@ static bool is_sound(const Shape& shape) {
   return true;
 }
 
+Expr wide(OpContext& c, ir::ValueId value) {
+  return Expr{&c.b, value}.to(compute_type(c.b.dtype(value)));
+}
+Expr wide_next(OpContext& c) { return wide(c, c.read_next()); }
+std::optional<Expr> wide_next_optional(OpContext& c) {
+  auto value = c.read_next_optional();
+  if (!value) return std::nullopt;
+  return wide(c, *value);
+}
+
 Shape broadcast_shape(OpContext& c, const Shape& a, const Shape& b) {
   const Shape& longer = a.rank() >= b.rank() ? a : b;
   const Shape& shorter = a.rank() >= b.rank() ? b : a;

@@ -1,6 +1,7 @@
 // Operands of an op as PyTorch sees them: tensors and numbers, type promotion, broadcasting.
 #pragma once
 #include <initializer_list>
+#include <optional>
 #include <vector>
 
 #include "src/lower/expr.h"
@@ -32,6 +33,11 @@ DType result_type(std::span<const Operand> operands, DType preferred);
 DType real_result_type(std::span<const Operand> operands, DType preferred);
 // f32 for f16 and bf16, which ATen widens inside an op.
 DType compute_type(DType t);
+
+// Tensors in their compute type: what is rounded once, at the end of the op.
+Expr wide(OpContext& c, ir::ValueId value);
+Expr wide_next(OpContext& c);
+std::optional<Expr> wide_next_optional(OpContext& c);
 
 // NumPy's rule; fails c where shapes do not fit.
 Shape broadcast_shape(OpContext& c, const Shape& a, const Shape& b);

@@ -65,20 +65,7 @@ const OpInfo& copy_info() {
 
 // Both views have the same sizes, and their elements the same meaning.
 void record_bits_copy(const at::Tensor& target, const at::Tensor& source) {
-  wire::View to = bits_view(target), from = bits_view(source);
-  frontend::Storage *to_storage = storage_of(target), *from_storage = storage_of(source);
-  frontend::Recorder& r = runtime().recorder();
-  {
-    std::lock_guard lock(r.mutex());
-    r.begin("copy");
-    r.tensor(to_storage, to);
-    r.tensor(from_storage, from);
-    r.integer(0);
-    r.outputs(1);
-    r.tensor(to_storage, to);
-    r.end();
-  }
-  runtime().after_record();
+  record_copy(storage_of(target), bits_view(target), storage_of(source), bits_view(source));
 }
 
 bool can_copy_bits(const at::Tensor& a, const at::Tensor& b) {

@@ -14,24 +14,28 @@ bool has_contents(const frontend::Storage* storage) {
   return runtime().recorder().has_contents(storage);
 }
 
+void record_copy(frontend::Storage* target, const wire::View& to, frontend::Storage* source, const wire::View& from) {
+  frontend::Recorder& r = runtime().recorder();
+  {
+    std::lock_guard lock(r.mutex());
+    r.begin("copy");
+    r.tensor(target, to);
+    r.tensor(source, from);
+    r.integer(0);
+    r.outputs(1);
+    r.tensor(target, to);
+    r.end();
+  }
+  runtime().after_record();
+}
+
 void copy_bytes(frontend::Storage* target, frontend::Storage* source, size_t bytes) {
   if (bytes == 0 || !has_contents(source)) return;
   wire::View view;
   view.dtype = DType::u8;
   view.sizes = Shape{static_cast<int64_t>(bytes)};
   view.strides = Shape{1};
-  frontend::Recorder& r = runtime().recorder();
-  {
-    std::lock_guard lock(r.mutex());
-    r.begin("copy");
-    r.tensor(target, view);
-    r.tensor(source, view);
-    r.integer(0);
-    r.outputs(1);
-    r.tensor(target, view);
-    r.end();
-  }
-  runtime().after_record();
+  record_copy(target, view, source, view);
 }
 
 void read_view(frontend::Storage* source, const wire::View& view, std::span<std::byte> out) {

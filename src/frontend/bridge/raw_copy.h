@@ -7,6 +7,8 @@
 
 namespace moai::bridge {
 
+// Records that the elements of `from` go into those of `to`: views of equal sizes.
+void record_copy(frontend::Storage* target, const wire::View& to, frontend::Storage* source, const wire::View& from);
 // The first `bytes` of `source` into `target`; a record. Does nothing while the source has no contents.
 void copy_bytes(frontend::Storage* target, frontend::Storage* source, size_t bytes);
 // All elements of a view, row-major; zeros while the storage has no contents. Waits.

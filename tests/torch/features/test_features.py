@@ -651,3 +651,9 @@ def test_training_repeats_its_segments():
     assert losses[-1] < losses[0]
     if not sum(moai_torch.fallbacks().values()):
         assert new[-1] == new[3]
+
+
+def test_negation_keeps_the_sign_of_zero():
+    x = torch.tensor([0.0, -0.0, 1.0], device="cuda")
+    assert torch.equal(torch.signbit((-x).cpu()), torch.tensor([True, False, True]))
+    assert torch.equal(torch.signbit(torch.neg(x * 1).cpu()), torch.tensor([True, False, True]))
