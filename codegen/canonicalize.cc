@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "codegen/fuse.h"
+#include "codegen/merge_dots.h"
 #include "codegen/rewriter.h"
 
 namespace moai::codegen {
@@ -13,6 +14,8 @@ using ir::Graph;
 using ir::Node;
 using ir::Type;
 using ir::ValueId;
+
+constexpr int kLocalPasses = 6;  // most graphs are settled after two
 
 std::vector<uint32_t> use_counts(const Graph& g) {
   std::vector<uint32_t> uses(g.value_count());
@@ -65,6 +68,41 @@ ValueId simplify(Rewriter& r, const Node& n, const Type& result) {
   return simplify_shape(r, n, result);
 }
 
+// Values of pointwise nodes that are read by slices alone, each of which feeds pointwise nodes, and
+// no element twice: they are better made in the slices' readers.
+std::vector<bool> find_sliced(const Graph& g) {
+  std::vector<bool> feeds_more(g.value_count()), is_read_whole(g.value_count());
+  std::vector<int64_t> sliced(g.value_count());
+  for (const ir::Output& o : g.outputs())
+    feeds_more[index_of(o.value)] = is_read_whole[index_of(o.value)] = true;
+  for (size_t i = g.nodes().size(); i-- > 0;) {
+    const Node& n = g.nodes()[i];
+    bool is_slice = n.op == Prim::slice && !feeds_more[index_of(n.results[0])];
+    for (ValueId v : n.operands) {
+      if (!is_pointwise(n.op)) feeds_more[index_of(v)] = true;
+      if (is_slice)
+        sliced[index_of(v)] += g.type(n.results[0]).shape.numel();
+      else
+        is_read_whole[index_of(v)] = true;
+    }
+  }
+  std::vector<bool> out(g.value_count());
+  for (const Node& n : g.nodes()) {
+    size_t v = index_of(n.results[0]);
+    out[v] = is_pointwise(n.op) && !is_read_whole[v] && sliced[v] > 0 &&
+             sliced[v] <= g.type(n.results[0]).shape.numel();
+  }
+  return out;
+}
+
+ValueId slice_operands(Rewriter& r, const Node& n, const Type& result) {
+  const Node below = *r.def(n.operands[0]);
+  std::vector<ValueId> operands;
+  for (ValueId v : below.operands)
+    operands.push_back(r.add(Prim::slice, n.attrs, {v}, {{r.dtype(v), result.shape}}));
+  return r.add(below.op, below.attrs, operands, {result});
+}
+
 // a * b + c with a product that nobody else reads is rounded once.
 ValueId make_fma(Rewriter& r, const Graph& g, const Node& old, const Node& n,
                  const std::vector<uint32_t>& uses) {
@@ -85,12 +123,25 @@ ValueId make_fma(Rewriter& r, const Graph& g, const Node& old, const Node& n,
 
 Graph canonicalize(const Graph& graph) {
   auto local = [](const Graph& g) {
+    std::vector<bool> is_sliced = find_sliced(g);
     return rebuild(g,
                    [&](Rewriter& r, const Node& old, const Node& n, const std::vector<uint32_t>&) {
-                     return simplify(r, n, g.type(old.results[0]));
+                     const Type& result = g.type(old.results[0]);
+                     const Node* below = n.op == Prim::slice ? r.def(n.operands[0]) : nullptr;
+                     if (below && is_pointwise(below->op) && is_sliced[index_of(old.operands[0])])
+                       return slice_operands(r, n, result);
+                     return simplify(r, n, result);
                    });
   };
-  Graph g = local(local(graph));
+  auto settle = [&](Graph g) {
+    for (int pass = 0; pass < kLocalPasses; pass++) {
+      Graph next = local(g);
+      if (next == g) break;
+      g = std::move(next);
+    }
+    return g;
+  };
+  Graph g = settle(merge_dots(settle(graph)));
   g = rebuild(g, [&](Rewriter& r, const Node& old, const Node& n,
                      const std::vector<uint32_t>& uses) { return make_fma(r, g, old, n, uses); });
   // Drops the products that fma left behind.

@@ -21,6 +21,8 @@ ir::ValueId base_of(const ir::Graph& g, ir::ValueId v) {
 
 namespace {
 
+constexpr uint64_t kPartAlignBytes = 16;
+
 class Emitter {
  public:
   Emitter(const ir::Graph& g, const std::vector<Group>& groups)
@@ -28,6 +30,8 @@ class Emitter {
         groups_(groups),
         is_copied_(g.value_count()),
         is_needed_(g.value_count()),
+        is_output_(g.value_count()),
+        is_part_(g.value_count()),
         is_member_(g.nodes().size()),
         first_group_(g.nodes().size(), UINT32_MAX) {
     for (size_t i = groups.size(); i-- > 0;)
@@ -39,10 +43,14 @@ class Emitter {
         if (class_of(g, n) == NodeClass::view || n.op == Prim::iota)
           is_copied_[index_of(n.results[0])] = true;
       }
-    for (const ir::Output& o : g.outputs()) is_needed_[index_of(base_of(g, o.value))] = true;
+    for (const ir::Output& o : g.outputs()) {
+      ir::ValueId v = base_of(g, o.value);
+      is_needed_[index_of(v)] = true;
+      is_output_[index_of(v)] = true;
+    }
   }
 
-  StatusOr<std::vector<Kernel>> run() {
+  StatusOr<Kernels> run() {
     for (size_t i = groups_.size(); i-- > 0;) {
       const Group& group = groups_[i];
       // Kernels are collected from the last to the first, those of one group too.
@@ -52,11 +60,11 @@ class Emitter {
       for (uint32_t node : group.nodes) is_member_[node] = false;
       for (size_t k = made.size(); k-- > 0;) {
         need_inputs(made[k]);
-        kernels_.push_back(std::move(made[k]));
+        out_.kernels.push_back(std::move(made[k]));
       }
     }
-    std::reverse(kernels_.begin(), kernels_.end());
-    return std::move(kernels_);
+    std::reverse(out_.kernels.begin(), out_.kernels.end());
+    return std::move(out_);
   }
 
  private:
@@ -73,7 +81,7 @@ class Emitter {
       return ok_status();
     }
     if (last.op == Prim::pad) return emit_pad(group, last, id, made);
-    if (last.op == Prim::concat && !has_equal_parts(g_, last)) return emit_parts(last, made);
+    if (last.op == Prim::concat && !is_one_move(g_, last)) return emit_parts(last, made);
     TileBuilder b(g_, is_copied_, is_member_, group.kind, group.space);
     // The splits that the destination needs come first, as in fusion.
     if (class_of(g_, last) == NodeClass::move)
@@ -124,10 +132,32 @@ class Emitter {
               part_map(g_, n, i, b.region()));
   }
 
+  // Whether an operand of a concat can be made in its place: by a kernel of this graph, and nobody
+  // wants it elsewhere.
+  bool can_be_part(ir::ValueId v, uint64_t at) const {
+    const ir::Node* n = g_.def(v);
+    if (!n || is_part_[index_of(v)] || is_output_[index_of(v)] || at % kPartAlignBytes != 0)
+      return false;
+    NodeClass c = class_of(g_, *n);
+    return c != NodeClass::generator && (c != NodeClass::view || is_copied_[index_of(v)]);
+  }
+
   Status emit_parts(const ir::Node& n, std::vector<Kernel>& made) {
+    // Parts of a part are copied: one level is what the memory plan knows.
+    const bool may_place = joins_outermost(g_, n) && !is_part_[index_of(n.results[0])];
+    uint64_t at = 0;
     for (size_t i = 0; i < n.operands.size(); i++) {
       const Shape& shape = g_.type(n.operands[i]).shape;
       if (shape.numel() == 0) continue;
+      ir::ValueId base = base_of(g_, n.operands[i]);
+      uint64_t begin = at;
+      at += g_.type(base).bytes();
+      bool is_alone = std::count(n.operands.begin(), n.operands.end(), n.operands[i]) == 1;
+      if (may_place && is_alone && can_be_part(base, begin)) {
+        is_part_[index_of(base)] = is_needed_[index_of(base)] = true;
+        out_.parts.push_back({base, n.results[0], begin});
+        continue;
+      }
       TileBuilder b(g_, is_copied_, is_member_, TileKind::pointwise, Shape{shape.numel()});
       uint32_t to = part_map(g_, n, i, b.region());
       IndexMap map = b.region().map(b.region().whole());
@@ -163,15 +193,15 @@ class Emitter {
 
   const ir::Graph& g_;
   const std::vector<Group>& groups_;
-  Flags is_copied_, is_needed_;
+  Flags is_copied_, is_needed_, is_output_, is_part_;
   std::vector<bool> is_member_;
   std::vector<uint32_t> first_group_;  // node -> its first group
-  std::vector<Kernel> kernels_;
+  Kernels out_;
 };
 
 }  // namespace
 
-StatusOr<std::vector<Kernel>> emit(const ir::Graph& graph, const std::vector<Group>& groups) {
+StatusOr<Kernels> emit(const ir::Graph& graph, const std::vector<Group>& groups) {
   return Emitter(graph, groups).run();
 }
 

@@ -28,9 +28,19 @@ struct Kernel {
   };
   std::vector<Alias> aliases;
 };
-// In execution order. A value may be written by several kernels in a row (pad, concat of unequal
-// parts).
-StatusOr<std::vector<Kernel>> emit(const ir::Graph&, const std::vector<Group>&);
+// A value that lies in another one, from byte `at` on: what makes it writes there, so that a concat
+// of it has nothing to copy.
+struct Part {
+  ir::ValueId value, whole;
+  uint64_t at;
+};
+struct Kernels {
+  // In execution order. A value may be written by several kernels in a row (pad, concat), or by
+  // those of its parts.
+  std::vector<Kernel> kernels;
+  std::vector<Part> parts;
+};
+StatusOr<Kernels> emit(const ir::Graph&, const std::vector<Group>&);
 
 // v as it is materialized: itself, or the value that its chain of free views (reshape) looks at.
 ir::ValueId base_of(const ir::Graph& graph, ir::ValueId v);

@@ -21,6 +21,8 @@ constexpr int kGroupNodesMax = 64;
 constexpr int kEpilogueNodesMax = 16;   // of a row program that begins with its per-row part
 constexpr int64_t kRowMax = 64 * 1024;  // elements of a row that is read more than once
 constexpr int kNumberWork = 24;         // operations on 0-dim values inside a larger kernel
+constexpr int64_t kFewRows = 48;        // of a product that does not pack its operands
+constexpr int kTurnedReaders = 3;       // that turning a matrix over pays for
 constexpr int kMapsMax = 2;             // times one kernel makes a value
 
 class Fuser {
@@ -34,6 +36,7 @@ class Fuser {
 
   std::vector<Group> run() {
     for (const ir::Output& o : g_.outputs()) mark_output(o.value);
+    copy_transposed_weights();
     for (size_t i = g_.nodes().size(); i-- > 0;) visit(static_cast<uint32_t>(i));
     std::vector<Group> out;
     for (size_t i = open_.size(); i-- > 0;) {
@@ -67,6 +70,21 @@ class Fuser {
     is_output_[index_of(v)] = true;
     if (const ir::Node* n = g_.def(v); n && class_of(g_, *n) == NodeClass::view)
       is_copied_[index_of(v)] = true;
+  }
+  // A transposed matrix that several products of few rows read is turned over once: each of them
+  // reads its rows where they lie, and would otherwise pack all of it.
+  void copy_transposed_weights() {
+    std::map<ir::ValueId, int> readers;
+    for (const ir::Node& n : g_.nodes()) {
+      if (n.op != Prim::dot_general) continue;
+      const auto& a = std::get<DotAttrs>(n.attrs);
+      const ir::Node* b = g_.def(n.operands[1]);
+      const Shape& rows = g_.type(n.operands[0]).shape;
+      if (!b || b->op != Prim::transpose || a.batch_a.rank() || rows.rank() != 2 ||
+          a.contract_a != Shape{1} || a.contract_b != Shape{0} || rows[0] > kFewRows)
+        continue;
+      if (++readers[n.operands[1]] == kTurnedReaders) is_copied_[index_of(n.operands[1])] = true;
+    }
   }
   bool is_view_value(ir::ValueId v) const {
     const ir::Node* n = g_.def(v);
@@ -269,13 +287,38 @@ class Fuser {
         return join(node, d.first);
       }
     }
-    uint32_t id = open(node, TileKind::pointwise, Shape{g_.type(v).shape.numel()});
+    uint32_t id = sibling_of(n, d);
+    if (id != kNone) {
+      open_[id].out.nodes.push_back(node);
+      open_[id].stores++;
+    } else {
+      id = open(node, TileKind::pointwise, Shape{g_.type(v).shape.numel()});
+    }
     uint32_t whole = open_[id].region.whole();
     bool is_random = n.op == Prim::rng_uniform || n.op == Prim::rng_bits;
     for (ir::ValueId operand : n.operands) {
       Region& region = open_[id].region;
       request(id, operand, IndexMap(region.map(is_random ? region.scalar() : whole)));
     }
+  }
+
+  // A kernel that reads an operand of n in n's own order, and runs before every reader of n: it
+  // makes n too, so that the operand is read once, or never leaves the kernel.
+  uint32_t sibling_of(const ir::Node& n, const Demand& d) {
+    int64_t size = g_.type(n.results[0]).shape.numel();
+    for (ir::ValueId v : n.operands) {
+      if (g_.type(v).shape.numel() != size) continue;
+      for (uint32_t u = head_[index_of(v)]; u != kNone; u = uses_[u].next) {
+        uint32_t id = uses_[u].group;
+        if (id == kNone || uses_[u].map == kInMemory || (d.first != kNone && id <= d.first))
+          continue;
+        Open& o = open_[id];
+        if (o.out.is_tile && o.out.kind == TileKind::pointwise && o.region.numel() == size &&
+            uses_[u].map == o.region.whole() && has_room(id, n))
+          return id;
+      }
+    }
+    return kNone;
   }
 
   bool inline_everywhere(uint32_t node, const ir::Node& n) {
@@ -379,7 +422,7 @@ class Fuser {
   void place_move(uint32_t node, const ir::Node& n) {
     if (!demand(n.results[0]).is_needed) return;
     Shape space = move_space(g_, n, 0);
-    bool is_whole = n.op != Prim::concat || has_equal_parts(g_, n);
+    bool is_whole = n.op != Prim::concat || is_one_move(g_, n);
     uint32_t id = open(node, TileKind::pointwise, is_whole ? Shape{space.numel()} : Shape{1});
     open_[id].is_move = true;
     // The splits that the destination needs come first.
@@ -410,7 +453,8 @@ class Fuser {
     request(id, n.operands[0], padded_map(g_, n));
   }
 
-  // A part of a concat whose parts differ: each is copied over a space of its own.
+  // A part of a concat that is not one kernel: made in its place, or copied over a space of its
+  // own.
   void request_part(uint32_t id, const ir::Node& n, size_t i) {
     ir::ValueId part = n.operands[i];
     Region region(Shape{g_.type(part).shape.numel()}, 0);

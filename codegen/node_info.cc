@@ -90,8 +90,17 @@ uint32_t part_map(const ir::Graph& g, const ir::Node& n, size_t part, Region& re
   return region.placed(space, g.type(n.results[0]).shape, start, step);
 }
 
-bool has_equal_parts(const ir::Graph& g, const ir::Node& n) {
-  if (n.operands.size() * 2 > static_cast<size_t>(kTileBuffersMax)) return false;
+bool joins_outermost(const ir::Graph& g, const ir::Node& n) {
+  int64_t axis = std::get<AxisAttrs>(n.attrs).axis;
+  for (int64_t d = 0; d < axis; d++)
+    if (g.type(n.results[0]).shape[static_cast<int>(d)] != 1) return false;
+  return true;
+}
+
+bool is_one_move(const ir::Graph& g, const ir::Node& n) {
+  constexpr size_t kFewParts = 4;  // more kernels' worth of overhead than making them apart costs
+  size_t most = joins_outermost(g, n) ? kFewParts : static_cast<size_t>(kTileBuffersMax) / 2;
+  if (n.operands.size() > most) return false;
   for (ir::ValueId v : n.operands)
     if (g.type(v).shape != g.type(n.operands[0]).shape) return false;
   return true;

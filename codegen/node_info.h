@@ -35,8 +35,11 @@ Layout operand_layout(Prim op);
 Shape move_space(const ir::Graph&, const ir::Node&, size_t part);
 // Where part `part` of a move goes in its result, from a region over move_space().
 uint32_t part_map(const ir::Graph&, const ir::Node&, size_t part, Region&);
-// Whether all parts of a concat have one shape, so that one kernel writes them all.
-bool has_equal_parts(const ir::Graph&, const ir::Node&);
+// Whether one kernel writes all parts of a concat: they have one shape, and are few or lie between
+// each other.
+bool is_one_move(const ir::Graph&, const ir::Node& concat);
+// Whether the parts of a concat lie one after the other in memory.
+bool joins_outermost(const ir::Graph&, const ir::Node& concat);
 
 // Which values exist in memory, and which views are copies. Filled by fuse(), rebuilt by emit()
 // from groups.

@@ -41,9 +41,55 @@ ValueId simplify_broadcast(Rewriter& r, const ir::Node& n, const ir::Type& resul
   return r.broadcast(v, result.shape, dims);
 }
 
+// The first element of a slice that is one piece of its operand's memory, or -1.
+int64_t start_of_piece(const SliceAttrs& a, const Shape& from, const Shape& to) {
+  int first = 0;
+  while (first < from.rank() && from[first] == to[first]) first++;
+  for (int d = 0; d < from.rank(); d++)
+    if (a.step[d] != 1 || (d < first && from[d] != 1) || (d > first && from[d] != to[d])) return -1;
+  return first == from.rank() ? 0 : a.start[first] * contiguous_strides(from)[first];
+}
+
+// A slice of a concat that is one of its parts.
+ValueId slice_of_concat(Rewriter& r, const ir::Node& n, const ir::Type& result) {
+  ValueId v = n.operands[0];
+  int64_t start = start_of_piece(std::get<SliceAttrs>(n.attrs), r.shape(v), result.shape);
+  while (r.def(v) && r.def(v)->op == Prim::reshape) v = r.def(v)->operands[0];
+  const ir::Node* below = r.def(v);
+  if (start < 0 || !below || below->op != Prim::concat) return ValueId::none;
+  for (int64_t d = 0; d < std::get<AxisAttrs>(below->attrs).axis; d++)
+    if (r.shape(v)[static_cast<int>(d)] != 1) return ValueId::none;
+  int64_t at = 0;
+  for (ValueId part : below->operands) {
+    if (at == start && r.shape(part).numel() == result.shape.numel())
+      return r.reshape(part, result.shape);
+    at += r.shape(part).numel();
+  }
+  return ValueId::none;
+}
+
+// A slice of repeated elements repeats a slice.
+ValueId slice_of_broadcast(Rewriter& r, const ir::Node& below, const SliceAttrs& a,
+                           const ir::Type& result) {
+  const Shape& dims = std::get<DimsAttrs>(below.attrs).dims;
+  ValueId v = below.operands[0];
+  SliceAttrs inner{Shape::filled(dims.rank(), 0), Shape::filled(dims.rank(), 1)};
+  ir::Type type = r.type(v);
+  for (int d = 0; d < dims.rank(); d++) {
+    if (type.shape[d] == 1) continue;
+    int to = static_cast<int>(dims[d]);
+    inner.start[d] = a.start[to], inner.step[d] = a.step[to], type.shape[d] = result.shape[to];
+  }
+  if (type.shape != r.shape(v)) v = r.add(Prim::slice, inner, {v}, {type});
+  return r.broadcast(v, result.shape, dims);
+}
+
 ValueId simplify_slice(Rewriter& r, const ir::Node& n, const ir::Type& result) {
   if (r.shape(n.operands[0]) == result.shape) return n.operands[0];
+  if (ValueId part = slice_of_concat(r, n, result); part != ValueId::none) return part;
   const ir::Node* below = r.def(n.operands[0]);
+  if (below && below->op == Prim::broadcast_in_dim)
+    return slice_of_broadcast(r, *below, std::get<SliceAttrs>(n.attrs), result);
   if (!below || below->op != Prim::slice) return ValueId::none;
   SliceAttrs a = std::get<SliceAttrs>(n.attrs);
   const auto& first = std::get<SliceAttrs>(below->attrs);

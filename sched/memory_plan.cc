@@ -23,10 +23,12 @@ class Planner {
         kernels_(kernels),
         slot_count_(slot_count),
         life_(values.size()),
+        has_parts_(values.size()),
         place_of_(values.size(), kNone),
         slots_(slot_count) {}
 
   StatusOr<MemoryPlan> run() {
+    MOAI_RETURN_IF_ERROR(check_parts());
     MOAI_RETURN_IF_ERROR(find_lifetimes());
     MOAI_RETURN_IF_ERROR(claim_inputs());
     for (uint32_t k = 0; k < kernels_.size(); k++) MOAI_RETURN_IF_ERROR(visit(k));
@@ -61,15 +63,35 @@ class Planner {
     for (uint32_t k = 0; k < kernels_.size(); k++)
       for (const PlanUse& use : kernels_[k].uses) {
         if (use.value >= values_.size()) return broken(use.value, "does not exist");
-        Life& life = life_[use.value];
-        if (use.is_write && life.first_write == kNone) life.first_write = k;
-        if (!use.is_write && is_made(use.value) && life.first_write == kNone)
+        if (!use.is_write && is_made(use.value) && life_[use.value].first_write == kNone)
           return broken(use.value, "is read before it is written");
         if (use.is_write && !is_made(use.value))
           return broken(use.value, "is an input and is written");
-        life.last_use = k;
-        life.is_used = true;
+        note_use(use.value, k, use.is_write);
+        if (int32_t whole = values_[use.value].part_of; whole >= 0)
+          note_use(static_cast<uint32_t>(whole), k, use.is_write);
       }
+    return ok_status();
+  }
+  void note_use(uint32_t v, uint32_t k, bool is_write) {
+    Life& life = life_[v];
+    if (is_write && life.first_write == kNone) life.first_write = k;
+    life.last_use = k;
+    life.is_used = true;
+  }
+  Status check_parts() {
+    for (uint32_t v = 0; v < values_.size(); v++) {
+      const PlanValue& part = values_[v];
+      if (part.part_of < 0) continue;
+      uint32_t whole = static_cast<uint32_t>(part.part_of);
+      if (whole >= values_.size() || !is_made(whole) || values_[whole].part_of >= 0)
+        return broken(v, "is a part of a value that cannot have parts");
+      if (!is_made(v) || part.output_slot >= 0 || has_parts_[v])
+        return broken(v, "cannot be a part: it is an input, an output or has parts");
+      if (part.part_at > values_[whole].bytes || part.bytes > values_[whole].bytes - part.part_at)
+        return broken(v, "is a part that goes beyond its whole");
+      has_parts_[whole] = true;
+    }
     return ok_status();
   }
   bool is_made(uint32_t v) const { return values_[v].input_slot < 0 && values_[v].parameter < 0; }
@@ -118,6 +140,8 @@ class Planner {
         values_[in].parameter >= 0)
       return false;
     if (end_of(in) != k || place_of_[in] == kNone) return false;
+    for (uint32_t v : {in, out})
+      if (has_parts_[v] || values_[v].part_of >= 0) return false;
     for (uint32_t u = 0; u < kernel.uses.size(); u++) {
       if (kernel.uses[u].value != in || u == input) continue;
       bool is_named =
@@ -189,8 +213,15 @@ class Planner {
     return true;
   }
 
-  // A place of its own: the storage's block where that is free, else the arena.
+  // A place of its own: the storage's block where that is free, else the arena. A part lies in its
+  // whole, which is there from its first part on.
   void settle(uint32_t v, uint32_t k) {
+    if (values_[v].part_of >= 0) {
+      uint32_t whole = static_cast<uint32_t>(values_[v].part_of);
+      if (place_of_[whole] == kNone) settle(whole, k);
+      place_of_[v] = place_of_[whole];
+      return;
+    }
     Place place{-1, values_[v].bytes, k, end_of(v)};
     if (int32_t wanted = values_[v].output_slot; wanted >= 0) {
       Slot& slot = slots_[static_cast<size_t>(wanted)];
@@ -233,7 +264,7 @@ class Planner {
         const Place& p = places_[place_of_[v]];
         b.kind = p.slot >= 0 ? BufferKind::bound : BufferKind::arena;
         b.index = p.slot >= 0 ? static_cast<uint32_t>(p.slot) : 0;
-        b.offset = p.slot >= 0 ? 0 : offsets[place_of_[v]];
+        b.offset = (p.slot >= 0 ? 0 : offsets[place_of_[v]]) + values_[v].part_at;
       }
     }
   }
@@ -242,6 +273,7 @@ class Planner {
   std::span<const PlanKernel> kernels_;
   uint32_t slot_count_;
   std::vector<Life> life_;
+  std::vector<bool> has_parts_;
   std::vector<uint32_t> place_of_;  // value -> place, or kNone
   std::vector<Place> places_;
   std::vector<Slot> slots_;

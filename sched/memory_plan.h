@@ -15,6 +15,9 @@ struct PlanValue {
   int32_t input_slot = -1;    // storage slot whose contents it is at the start, or -1
   int32_t output_slot = -1;   // storage slot whose contents it becomes, or -1
   int32_t parameter = -1;     // index of a lifted scalar, or -1
+  // The value that it lies in, from byte part_at on, or -1. Neither is an input; a part is no output and has no parts.
+  int32_t part_of = -1;
+  uint64_t part_at = 0;
 };
 struct PlanUse {
   uint32_t value;

@@ -74,7 +74,7 @@ struct TileInst {
 
 enum class TileKind : uint8_t { pointwise, row, column };
 
-inline constexpr int kTileBuffersMax = 24;
+inline constexpr int kTileBuffersMax = 32;
 inline constexpr int kTileRegistersMax = 64;
 inline constexpr int64_t kColumnBlock = 64;  // rows summed before blocks are combined
 

@@ -32,10 +32,16 @@ class Assembler {
       : graph_(std::move(graph)), plan_value_(graph_.value_count(), kNone) {}
 
   StatusOr<sched::Plan> run() {
-    MOAI_ASSIGN_OR_RETURN(kernels_, codegen::emit(graph_, codegen::fuse(graph_)));
+    MOAI_ASSIGN_OR_RETURN(codegen::Kernels emitted, codegen::emit(graph_, codegen::fuse(graph_)));
+    kernels_ = std::move(emitted.kernels);
     add_inputs();
     for (const codegen::Kernel& k : kernels_) add_kernel(k);
     add_outputs();
+    for (const codegen::Part& p : emitted.parts) {
+      sched::PlanValue& part = values_[value_of(p.value)];
+      part.part_of = static_cast<int32_t>(value_of(p.whole));
+      part.part_at = p.at;
+    }
     MOAI_ASSIGN_OR_RETURN(memory_, sched::memory_plan(values_, plan_kernels_, slot_count_));
     build_program();
     return std::move(plan_);

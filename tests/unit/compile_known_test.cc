@@ -2,6 +2,7 @@
 // they should.
 #include <catch2/catch.hpp>
 
+#include "codegen/fuse.h"
 #include "tests/support/compile_graph.h"
 #include "tests/support/recipe.h"
 
@@ -228,4 +229,97 @@ TEST_CASE("Narrow floats round after every op, fused or not") {
   p.output(softmax(p, p.b.convert(s, DType::f32)));
   p.output(s);
   check(p, 1, 1e-6);
+}
+
+TEST_CASE("A concat of values that are made here copies nothing") {
+  Recipe p;
+  ValueId x = p.input({5, 4});
+  std::vector<ValueId> parts;
+  for (int i = 0; i < 5; i++) {
+    // Each is also read by itself.
+    parts.push_back(p.b.matmul(parts.empty() ? x : parts.back(), p.input({4, 4})));
+  }
+  p.output(p.b.concat(parts, 0));
+  check(p, 5);
+  Recipe q;  // an input and a value that is in the list twice are copied
+  ValueId y = q.b.unary(Prim::exp, q.input({2, 4}));
+  ValueId others[] = {q.input({2, 4}), y, q.input({2, 4}), y, q.b.unary(Prim::neg, y)};
+  q.output(q.b.concat(others, 0));
+  check(q, 5);
+}
+
+namespace {
+
+// A recurrent layer h = tanh(x W' + h U' + b) over `steps`, and the gradients of everything.
+struct Recurrent {
+  Recipe p;
+  std::vector<ValueId> hidden, grads;
+  ValueId w, u, x;
+};
+Recurrent recurrent(int steps, int rows, int width) {
+  Recurrent r;
+  Recipe& p = r.p;
+  r.x = p.input({steps * rows, width});
+  r.w = p.input({width, width}), r.u = p.input({width, width});
+  ValueId bias = p.input({width}), h = p.input({rows, width});
+  auto step = [&](ValueId v, int t) {
+    return p.b.slice(v, Shape{t * rows, 0}, Shape{1, 1}, Shape{rows, width});
+  };
+  auto turned = [&](ValueId v) { return p.b.transpose(v, Shape{1, 0}); };
+  for (int t = 0; t < steps; t++) {
+    r.hidden.push_back(h);
+    ValueId sum = p.add(p.b.matmul(step(r.x, t), turned(r.w)), p.b.matmul(h, turned(r.u)));
+    h = p.b.unary(Prim::tanh, p.add(sum, p.like(bias, sum)));
+    r.hidden.push_back(h);
+  }
+  ValueId dw = ValueId::none, du = dw, db = dw, dh = p.input({rows, width});
+  for (int t = steps; t-- > 0;) {
+    size_t at = static_cast<size_t>(2 * t);
+    ValueId y = r.hidden[at + 1], d = p.mul(dh, p.sub(p.full(1, y), p.mul(y, y)));
+    ValueId parts[] = {p.b.matmul(turned(d), step(r.x, t)), p.b.matmul(turned(d), r.hidden[at]),
+                       p.b.reduce(ReduceKind::sum, d, Shape{0})};
+    dw = t == steps - 1 ? parts[0] : p.add(dw, parts[0]);
+    du = t == steps - 1 ? parts[1] : p.add(du, parts[1]);
+    db = t == steps - 1 ? parts[2] : p.add(db, parts[2]);
+    dh = p.b.matmul(d, r.u);
+    r.grads.push_back(p.b.matmul(d, r.w));
+  }
+  for (ValueId v : {h, dw, du, db}) p.output(v);
+  for (ValueId v : r.grads) p.output(v);
+  return r;
+}
+
+int dots_in(const ir::Graph& g) {
+  int n = 0;
+  for (const ir::Node& node : g.nodes()) n += node.op == Prim::dot_general;
+  return n;
+}
+
+}  // namespace
+
+TEST_CASE("The products of a recurrent layer that do not wait for each other are one") {
+  for (int steps : {1, 3, 4, 9}) {
+    Recurrent r = recurrent(steps, 3, 5);
+    INFO(steps << " steps");
+    REQUIRE(r.p.b.status().ok());
+    CHECK(test::compare(r.p.g, 1e-4) == "");
+    // The hidden products stay: forward and backward; then inputs, their gradients, two weights.
+    int waiting = 2 * steps;
+    int merged = steps >= 4 ? 4 : 4 * steps;
+    CHECK(dots_in(codegen::canonicalize(r.p.g)) <= waiting + merged);
+    if (steps >= 4) CHECK(dots_in(codegen::canonicalize(r.p.g)) >= 2 * (steps - 1) + 4);
+  }
+}
+
+TEST_CASE("Products that wait for each other in a circle of groups stay apart") {
+  // a1 -> b1 and b2 -> a2: neither pair of products can be one before the other.
+  Recipe p;
+  ValueId w = p.input({4, 4}), v = p.input({4, 4});
+  std::vector<ValueId> out;
+  for (int i = 0; i < 8; i++) {
+    ValueId first = p.b.matmul(p.input({2, 4}), i % 2 ? v : w);
+    out.push_back(p.b.matmul(p.b.unary(Prim::tanh, first), i % 2 ? w : v));
+  }
+  for (ValueId o : out) p.output(o);
+  check(p, test::kernel_count(p.g));
 }

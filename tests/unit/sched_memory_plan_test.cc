@@ -235,6 +235,51 @@ TEST_CASE("Updates of parts in a row stay in the storage's block") {
   CHECK(plan->arena_bytes == 0);
 }
 
+TEST_CASE("Parts are made where their whole lies, from the first part to the whole's last reader") {
+  // 0: input; 1, 2: parts of 3; 4: made between them; 5: made from the whole.
+  std::vector<PlanValue> values(6, {256, -1, -1, -1});
+  values[0].input_slot = 0;
+  values[3].bytes = 512;
+  values[1].part_of = values[2].part_of = 3;
+  values[2].part_at = 256;
+  values[5].output_slot = 1;
+  std::vector<PlanKernel> kernels = {{{{0, false}, {1, true}}, {}},
+                                     {{{1, false}, {4, true}}, {{1, 0, false}}},
+                                     {{{4, false}, {2, true}}, {{1, 0, false}}},
+                                     {{{3, false}, {5, true}}, {}}};
+  auto plan = memory_plan(values, kernels, 2);
+  REQUIRE(plan.status().to_string() == ok_status().to_string());
+  CHECK(plan->copies.empty());
+  const Buffer& whole = plan->buffers[3];
+  CHECK(plan->buffers[1].offset == whole.offset);
+  CHECK(plan->buffers[2].offset == whole.offset + 256);
+  CHECK(plan->buffers[2].bytes == 256);
+  const Buffer& between = plan->buffers[4];
+  CHECK((between.offset >= whole.offset + 512 || between.offset + 256 <= whole.offset));
+  CHECK(plan->arena_bytes == 768);
+  values[3].output_slot = 2;  // the whole is an output: so its parts are made in the storage
+  plan = memory_plan(values, kernels, 3);
+  REQUIRE(plan.ok());
+  CHECK(plan->buffers[2].kind == BufferKind::bound);
+  CHECK(plan->buffers[2].index == 2);
+  CHECK(plan->buffers[2].offset == 256);
+  CHECK(plan->copies.empty());
+}
+
+TEST_CASE("Broken parts are refused") {
+  std::vector<PlanKernel> kernels = {{{{0, true}, {1, true}, {2, true}}, {}}};
+  auto refused = [&](auto&& change) {
+    std::vector<PlanValue> values(3, {256, -1, -1, -1});
+    change(values);
+    return !memory_plan(values, kernels, 1).ok();
+  };
+  CHECK(refused([](auto& v) { v[0].part_of = 7; }));
+  CHECK(refused([](auto& v) { v[0].part_of = 1, v[0].part_at = 8; }));
+  CHECK(refused([](auto& v) { v[0].part_of = 1, v[1].part_of = 2; }));
+  CHECK(refused([](auto& v) { v[0].part_of = 1, v[0].output_slot = 0; }));
+  CHECK_FALSE(refused([](auto& v) { v[0].part_of = 1; }));
+}
+
 TEST_CASE("Broken lists are refused") {
   std::vector<PlanValue> values = {{256, -1, -1, -1}, {256, -1, -1, -1}};
   std::vector<PlanKernel> kernels = {{{{0, false}, {1, true}}, {}}};

@@ -3,6 +3,7 @@
 #include "src/device/cpu/gemm.h"
 #include "src/device/cpu/kernels.h"
 #include "src/device/cpu/skinny_gemm.h"
+#include "src/device/cpu/thin_gemm.h"
 
 namespace moai::cpu {
 
@@ -128,8 +129,12 @@ class DotKernel : public Kernel {
     is_skinny_ = std::is_same_v<T, float> && a_.dtype == DType::f32 && result_ == DType::f32 &&
                  !b_.is_copied && !is_small_ &&
                  SkinnyGemm::fits(m_, n_, k_, b_.line_step, b_.depth_step);
+    is_thin_ = !is_skinny_ && !is_small_ && !b_.is_copied && GemmType<T>::is_direct(a_.dtype) &&
+               GemmType<T>::is_direct(result_) && ThinGemm<T>::fits(m_, n_, k_, b_.line_step);
     if (is_skinny_)
       shared_scratch_ += SkinnyGemm(v_, m_, n_, k_).shared_bytes();
+    else if (is_thin_)
+      thread_scratch_ = ThinGemm<T>(v_, m_, n_, k_).scratch_bytes();
     else if (is_small_)
       thread_scratch_ = SmallGemm<T>(v_, m_, n_, k_, result_).scratch_bytes();
     else
@@ -164,6 +169,11 @@ class DotKernel : public Kernel {
         SkinnyGemm(v_, m_, n_, k_).run(a, b, c, inner);
       });
     if (is_skinny_) return ok_status();
+    for (int64_t i = 0; i < batch_ && is_thin_; i++)
+      product(i, [&](MatrixView a, MatrixView b, char* c) {
+        ThinGemm<T>(v_, m_, n_, k_).run(a, b, c, inner);
+      });
+    if (is_thin_) return ok_status();
     const PooledGemm<T> gemm(v_, m_, n_, k_, result_);
     for (int64_t i = 0; i < batch_; i++)
       product(i, [&](MatrixView a, MatrixView b, char* c) { gemm.run(a, b, c, inner); });
@@ -185,7 +195,7 @@ class DotKernel : public Kernel {
   const int64_t result_at_;
   DotOperand a_, b_;
   int64_t m_ = 0, n_ = 0, k_ = 0, batch_ = 0, copy_a_ = 0, copy_b_ = 0;
-  bool is_small_ = false, is_skinny_ = false;
+  bool is_small_ = false, is_skinny_ = false, is_thin_ = false;
 };
 
 }  // namespace

@@ -77,6 +77,11 @@ template <class T, class V, int kRows>
 void micro(int64_t k, const T* a, const T* b, T* c, int64_t ldc, int m, int n, bool add) {
   constexpr int kLanes = sizeof(V) / sizeof(T);
   V acc[kRows][kColVectors];
+  // C is on its way while the product is made.
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < kColVectors; j++) __builtin_prefetch(c + i * ldc + j * kLanes, 1);
   multiply_panels<T, V, kRows>(k, a, b, acc);
   if (m == kRows && n == kColVectors * kLanes) {
 #pragma GCC unroll 16

@@ -1,4 +1,6 @@
 // Packing and products of panels, for one instruction set.
+#include <type_traits>
+
 #include "src/device/cpu/gemm_micro.h"
 #include "src/device/cpu/tile_math.h"
 #include "src/device/cpu/vector_tier.h"
@@ -83,10 +85,42 @@ void pack_rows(const float* from, int64_t row, int n, int64_t k, int width, floa
 }
 #endif
 
+// Panels of neighbouring elements are copied, all panels of a column before the next one: columns
+// may be pages apart.
+constexpr int64_t kAhead =
+    8;  // columns: what a column's pieces are too far apart for the machine to guess
+template <class T>
+void copy_columns(const T* from, int64_t col, int64_t rows, int64_t k, int width, T* out) {
+  for (int64_t p = 0; p < k; p++, from += col) {
+    const T* x = from;
+    T* to = out + p * width;
+    int64_t left = rows;
+    for (int64_t i = 0; i < rows; i += 64 / static_cast<int64_t>(sizeof(T)))
+      __builtin_prefetch(x + kAhead * col + i);
+    for (; left >= width; left -= width, x += width, to += width * k) {
+#if defined(__AVX512F__)
+      if constexpr (sizeof(T) == 4) {
+        for (int i = 0; i < width; i += 16) {
+          const int n = width - i < 16 ? width - i : 16;
+          const __mmask16 mask = static_cast<__mmask16>((1u << n) - 1);
+          _mm512_mask_storeu_ps(to + i, mask, _mm512_maskz_loadu_ps(mask, x + i));
+        }
+        continue;
+      }
+#endif
+      memcpy(to, x, static_cast<size_t>(width) * sizeof(T));
+    }
+    if (left == 0) continue;
+    for (int i = 0; i < width; i++) to[i] = i < left ? x[i] : T();
+  }
+}
+
 template <class S, class T>
 void pack(const S* from, int64_t row, int64_t col, int64_t rows, int64_t k, int width, T* out) {
+  if constexpr (std::is_same_v<S, T>) {
+    if (row == 1) return copy_columns(from, col, rows, k, width, out);
+  }
   if (row == 1) {
-    // All panels of a column before the next one: columns may be pages apart.
     for (int64_t p = 0; p < k; p++, from += col) {
       T* to = out + p * width;
       for (int64_t first = 0; first < rows; first += width, to += width * k) {
@@ -205,11 +239,13 @@ void micro_i64(int64_t k, const int64_t* a, const int64_t* b, int64_t* c, int64_
 }  // namespace
 
 void set_gemm_ops(VectorOps& ops) {
-  ops.gemm_f32 = {kRowsF, kColVectors * static_cast<int>(sizeof(FloatV) / 4),
-                  micro<float, FloatV, kRowsF>};
-  ops.gemm_f64 = {kRowsD, kColVectors * static_cast<int>(sizeof(DoubleV) / 8),
-                  micro<double, DoubleV, kRowsD>};
-  ops.gemm_i64 = {kRowsI, kColsI, micro_i64};
+  ops.gemm_f32 = {
+      kRowsF, kColVectors * static_cast<int>(sizeof(FloatV) / 4), micro<float, FloatV, kRowsF>, {}};
+  ops.gemm_f64 = {kRowsD,
+                  kColVectors * static_cast<int>(sizeof(DoubleV) / 8),
+                  micro<double, DoubleV, kRowsD>,
+                  {}};
+  ops.gemm_i64 = {kRowsI, kColsI, micro_i64, {}};
   ops.pack_f32 = pack_f32;
   ops.pack_f64 = [](const double* from, int64_t row, int64_t col, int64_t rows, int64_t k,
                     int width, double* out) { pack(from, row, col, rows, k, width, out); };
@@ -229,6 +265,7 @@ const VectorOps& MOAI_TIER_FUNCTION(MOAI_TIER)() {
     MOAI_TIER::set_gemm_ops(ops);
     MOAI_TIER::set_attention_ops(ops);
     MOAI_TIER::set_skinny_ops(ops);
+    MOAI_TIER::set_thin_ops(ops);
     MOAI_TIER::set_row_ops(ops);
     return ops;
   }();
