@@ -11,20 +11,6 @@ std::string shape_text(const Shape& s) {
   return out + "]";
 }
 
-std::string kernel_text(const KernelSource& source) {
-  if (const auto* lib = std::get_if<LibraryKernel>(&source)) {
-    std::string out(info(lib->op).name);
-    for (const Operand& o : lib->operands)
-      out += std::string(o.is_output ? " -> " : " ") + name_of(o.dtype) + shape_text(o.sizes);
-    return out;
-  }
-  const auto& tile = std::get<TileProgram>(source);
-  constexpr const char* kKinds[] = {"pointwise", "row", "column"};
-  return std::string(kKinds[static_cast<int>(tile.kind)]) + " " + shape_text(tile.space) + ", " +
-         std::to_string(tile.code.size()) + " instructions, " + std::to_string(tile.registers) +
-         " registers";
-}
-
 std::string buffer_text(const Buffer& b) {
   std::string at = b.offset ? "+" + std::to_string(b.offset) : "";
   return (b.kind == BufferKind::arena ? "arena" : "bound " + std::to_string(b.index)) + at + ":" +
@@ -45,6 +31,20 @@ void print_list(std::ostream& out, const char* name, const std::vector<uint32_t>
 
 }  // namespace
 
+std::string print(const KernelSource& source) {
+  if (const auto* lib = std::get_if<LibraryKernel>(&source)) {
+    std::string out(info(lib->op).name);
+    for (const Operand& o : lib->operands)
+      out += std::string(o.is_output ? " -> " : " ") + name_of(o.dtype) + shape_text(o.sizes);
+    return out;
+  }
+  const auto& tile = std::get<TileProgram>(source);
+  constexpr const char* kKinds[] = {"pointwise", "row", "column"};
+  return std::string(kKinds[static_cast<int>(tile.kind)]) + " " + shape_text(tile.space) + ", " +
+         std::to_string(tile.code.size()) + " instructions, " + std::to_string(tile.registers) +
+         " registers";
+}
+
 std::string print(const Plan& plan) {
   std::ostringstream out;
   print_list(out, "reads", plan.read_slots);
@@ -57,7 +57,7 @@ std::string print(const Plan& plan) {
         << p.bindings << " bindings\n";
     for (const Command& c : p.commands) {
       const KernelSource& source = p.kernels[c.kernel];
-      out << "  " << c.kernel << ": " << kernel_text(source) << " |";
+      out << "  " << c.kernel << ": " << print(source) << " |";
       for (size_t i = 0; i < c.buffers.size(); i++)
         out << (is_written(source, i) ? " >" : " ") << buffer_text(p.buffers[c.buffers[i]]);
       out << '\n';

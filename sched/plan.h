@@ -27,6 +27,7 @@ struct Plan {
   std::vector<uint8_t> scalar_is_real;
 };
 
-std::string print(const Plan&);  // for --dump=plan
+std::string print(const Plan&);          // for --dump=plan
+std::string print(const KernelSource&);  // one line: what it computes, on which shapes
 
 }  // namespace moai::sched

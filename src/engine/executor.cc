@@ -141,6 +141,7 @@ Status Executor::run(const Defined& defined, const std::vector<uint64_t>& by_slo
   if (!execute.scalars.empty())
     device_.copy_in(parameters_.data, execute.scalars.data(), execute.scalars.size() * 8);
   if (program.bindings > 0) bindings_.back() = parameters_.data;
+  if (trace_) plan.executable->ended_ns.resize(program.commands.size());
   uint64_t begin = now_ns();
   Status status = device_.run(*plan.executable, bindings_, arena_.data);
   uint64_t end = now_ns();
@@ -150,7 +151,18 @@ Status Executor::run(const Defined& defined, const std::vector<uint64_t>& by_slo
     trace_("run", begin, end,
            std::to_string(defined.segment.op_count()) + " ops, " + std::to_string(plan.kernels) +
                " kernels");
+  if (trace_ && status.ok()) trace_kernels(program, plan.executable->ended_ns, begin);
   return status;
+}
+
+void Executor::trace_kernels(const Program& program, std::span<const uint64_t> ended_ns,
+                             uint64_t begin_ns) {
+  for (size_t i = 0; i < ended_ns.size(); i++) {
+    std::string text = sched::print(program.kernels[program.commands[i].kernel]);
+    std::string name = text.substr(0, text.find(' '));
+    trace_(name.c_str(), begin_ns, ended_ns[i], text);
+    begin_ns = ended_ns[i];
+  }
 }
 
 namespace {

@@ -77,6 +77,7 @@ class Executor {
   void keep_fresh();
   Status run(const Defined& defined, const std::vector<uint64_t>& by_slot,
              const wire::Execute& execute, CompiledPlan& plan);
+  void trace_kernels(const Program& program, std::span<const uint64_t> ended_ns, uint64_t begin_ns);
   uint32_t poison_index(const Failure& why);
 
   Device& device_;

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <functional>
 
+#include "src/base/clock.h"
 #include "src/device/cpu/kernel.h"
 #include "src/device/cpu/memory.h"
 
@@ -180,7 +181,9 @@ Status CpuDevice::run(Executable& executable, std::span<void* const> bindings, v
   if (bindings.size() < e.bindings)
     return invalid("[device] run has fewer bindings than the program");
   RunContext context = {pool_, scratch_.data(), shared_};
-  for (const Launch& launch : e.launches) {
+  const bool is_timed = e.ended_ns.size() == e.launches.size();
+  for (size_t at = 0; at < e.launches.size(); at++) {
+    const Launch& launch = e.launches[at];
     for (size_t i = 0; i < launch.buffers.size(); i++) {
       const Buffer& b = launch.buffers[i];
       char* base = static_cast<char*>(b.kind == BufferKind::arena ? arena : bindings[b.index]);
@@ -188,6 +191,7 @@ Status CpuDevice::run(Executable& executable, std::span<void* const> bindings, v
     }
     MOAI_RETURN_IF_ERROR(
         e.kernels[launch.kernel]->run({e.pointers.data(), launch.buffers.size()}, context));
+    if (is_timed) e.ended_ns[at] = now_ns();
   }
   return ok_status();
 }
