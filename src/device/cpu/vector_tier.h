@@ -6,6 +6,7 @@ namespace moai::cpu::MOAI_TIER {
 
 void set_gemm_ops(VectorOps& ops);
 void set_attention_ops(VectorOps& ops);
+void set_conv_ops(VectorOps& ops);
 void set_skinny_ops(VectorOps& ops);
 void set_row_ops(VectorOps& ops);
 
