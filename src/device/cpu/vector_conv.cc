@@ -1,6 +1,7 @@
 // Inner loops of convolutions, for one instruction set.
 #include "src/device/cpu/gemm_micro.h"
 #include "src/device/cpu/tile_math.h"
+#include "src/device/cpu/vector_lanes.h"
 #include "src/device/cpu/vector_tier.h"
 #include "src/device/cpu/vector_transpose.h"
 #include "src/device/cpu/vector_widen.h"
@@ -96,9 +97,6 @@ MOAI_INLINE void zero_row(T* to, int64_t n) {
 }
 #if defined(__AVX512F__)
 // Rows are short: a masked vector instead of a loop over what is left.
-MOAI_INLINE __mmask16 first_lanes(int64_t n) {
-  return static_cast<__mmask16>(n < 16 ? (1u << n) - 1 : 0xffffu);
-}
 MOAI_INLINE void copy_row(const float* from, int64_t step, int64_t n, float* to) {
   if (step == 1) {
     for (int64_t i = 0; i < n; i += 16) {

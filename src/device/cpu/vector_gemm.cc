@@ -140,6 +140,7 @@ const VectorOps& MOAI_TIER_FUNCTION(MOAI_TIER)() {
     MOAI_TIER::set_attention_ops(ops);
     MOAI_TIER::set_skinny_ops(ops);
     MOAI_TIER::set_row_ops(ops);
+    MOAI_TIER::set_pool_ops(ops);
     return ops;
   }();
   return kOps;

@@ -61,10 +61,14 @@ struct VectorOps {
   ConvOps<int64_t> conv_i64;
   AttentionOps<float> attention_f32;
   AttentionOps<double> attention_f64;
-  // 2 x 2 maxima of rows a and b, with 0, 1, width or width + 1 as the place of each; NaN wins, the
-  // first counts.
-  void (*pool_two_by_two)(const float* a, const float* b, int64_t n, int64_t width, float* best,
-                          int32_t* place);
+  // Maxima of 2 x 2 windows, side by side, of an image with rows of `width`, and where in the image
+  // each is; NaN wins, the first counts.
+  void (*pool_two_by_two)(const float* x, int64_t width, int64_t rows, int64_t cols, float* y,
+                          int64_t* index);
+  // What element i of a row of windows has so far, `best` at `place`, against x[i * step], which is
+  // at `at` + i * step. A place below 0: nothing yet.
+  void (*pool_row)(const float* x, int64_t step, int32_t at, int64_t n, float* best,
+                   int32_t* place);
   // m[i] = uniform(first + i) >= p ? keep : 0
   void (*dropout_mask)(uint64_t seed, uint64_t offset, uint64_t first, double p, float keep,
                        float* m, int64_t n);

@@ -9,5 +9,6 @@ void set_attention_ops(VectorOps& ops);
 void set_conv_ops(VectorOps& ops);
 void set_skinny_ops(VectorOps& ops);
 void set_row_ops(VectorOps& ops);
+void set_pool_ops(VectorOps& ops);
 
 }  // namespace moai::cpu::MOAI_TIER
