@@ -61,19 +61,20 @@ void check_kernel(Prim op, const Attrs& attrs, const std::vector<Tensor>& inputs
   }
 }
 
-// The same with the bodies of each instruction set.
+// The same with the bodies of the lower instruction sets.
 void check_tiers(Prim op, const Attrs& attrs, const std::vector<Tensor>& inputs, Type hint = {}) {
   auto want = reference(op, attrs, inputs, hint);
   REQUIRE(want.ok());
   for (cpu::Tier tier : {cpu::Tier::base, cpu::Tier::v3}) {
     LibraryKernel kernel = {op, attrs, {}};
     std::vector<Tensor> tensors = inputs;
-    tensors.push_back(make_tensor((*want)[0].type.dtype, (*want)[0].type.shape));
+    for (const Tensor& t : *want) tensors.push_back(make_tensor(t.type.dtype, t.type.shape));
     for (size_t i = 0; i < tensors.size(); i++)
-      kernel.operands.push_back(operand_of(tensors[i], i == inputs.size()));
+      kernel.operands.push_back(operand_of(tensors[i], i >= inputs.size()));
     INFO(info(op).name << " tier " << static_cast<int>(tier));
     REQUIRE(run_kernel(device_of(tier), kernel, tensors).ok());
-    check_close(tensors.back(), (*want)[0], 0);
+    for (size_t i = 0; i < want->size(); i++)
+      check_close(tensors[inputs.size() + i], (*want)[i], 0);
   }
 }
 
@@ -317,6 +318,33 @@ TEST_CASE("windows") {
       check_kernel(Prim::reduce_window, a, {x}, is_float(t) ? rounding_of(t) : 0);
       if (a.kind == ReduceKind::max) check_kernel(Prim::max_pool_idx, a, {x}, 0);
     }
+  // Rows longer than a vector, and what is not a number.
+  for (const WindowAttrs& a : {cases[0], cases[1]}) {
+    Tensor x = source.tensor(DType::f32, {2, 9, 75}, 0, 9);
+    for (int64_t i : {3, 80, 700}) set_real(x, i, NAN);
+    for (int64_t i : {5, 6, 300, 301, 375, 376}) set_real(x, i, -INFINITY);
+    check_kernel(Prim::max_pool_idx, a, {x}, 0);
+    check_tiers(Prim::max_pool_idx, a, {x});
+  }
+}
+
+TEST_CASE("scatter into zeros that it makes itself") {
+  Source source(13);
+  for (DType t : {DType::f32, DType::bf16, DType::i64})
+    for (Prim op : {Prim::scatter, Prim::scatter_along})
+      for (const Shape& index_shape : {Shape{4, 6}, Shape{0, 6}}) {
+        const Shape shape{9, 6}, taken = op == Prim::scatter ? Shape{index_shape[0]} : index_shape;
+        const Tensor index = source.indices(DType::i64, taken, 9),
+                     update = source.tensor(t, index_shape, 0, 9);
+        const IndexAttrs attrs = {0, ScatterKind::add, Bounds::error};
+        auto want = reference(op, attrs, {make_tensor(t, shape), index, update});
+        REQUIRE(want.ok());
+        LibraryKernel kernel = {op, attrs, {}, true};
+        std::vector<Tensor> tensors = {index, update, source.tensor(t, shape, 1, 9)};
+        for (size_t i = 0; i < 3; i++) kernel.operands.push_back(operand_of(tensors[i], i == 2));
+        REQUIRE(run_kernel(device_of(2), kernel, tensors).ok());
+        check_close(tensors[2], (*want)[0], t == DType::bf16 ? rounding_of(t) : 0);
+      }
 }
 
 TEST_CASE("scans, arg_reduce") {
