@@ -9,6 +9,7 @@
 
 #include "codegen/emit.h"
 #include "codegen/index_map.h"
+#include "codegen/library.h"
 #include "codegen/node_cost.h"
 #include "codegen/node_info.h"
 
@@ -476,10 +477,13 @@ class Fuser {
       return;
     }
     bool is_strided = operand_layout(n.op) == Layout::strided;
-    for (ir::ValueId v : n.operands)
+    bool skips_base = has_zero_base(g_, n);
+    for (size_t i = skips_base ? 1 : 0; i < n.operands.size(); i++) {
+      ir::ValueId v = n.operands[i];
       read_in_memory(is_strided ? strided_base(g_, is_copied_, v).value
                                 : contiguous_base(g_, is_copied_, v, true).value,
                      id);
+    }
   }
 
   const ir::Graph& g_;

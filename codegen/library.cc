@@ -1,5 +1,6 @@
 #include "codegen/library.h"
 
+#include <cmath>
 #include <string>
 
 namespace moai::codegen {
@@ -59,6 +60,14 @@ StatusOr<Kernel> dot_kernel(const ir::Graph& g, const Flags& is_copied, const ir
 
 }  // namespace
 
+bool has_zero_base(const ir::Graph& g, const ir::Node& n) {
+  if (n.op != Prim::scatter && n.op != Prim::scatter_along) return false;
+  const ir::Node* base = g.def(n.operands[0]);
+  if (!base || base->op != Prim::constant) return false;
+  const auto& c = std::get<ConstantAttrs>(base->attrs);
+  return c.i == 0 && c.f == 0 && !std::signbit(c.f);
+}
+
 StatusOr<Kernel> library_kernel(const ir::Graph& g, const Flags& is_copied, const ir::Node& n) {
   if (n.op == Prim::dot_general) return dot_kernel(g, is_copied, n);
   Kernel k;
@@ -77,7 +86,9 @@ StatusOr<Kernel> library_kernel(const ir::Graph& g, const Flags& is_copied, cons
   }
   uint32_t output = static_cast<uint32_t>(k.buffers.size());
   add_results(k, g, n);
-  if (is_update) {
+  if (has_zero_base(g, n)) {
+    std::get<LibraryKernel>(k.source).base_is_zero = true;
+  } else if (is_update) {
     k.aliases.push_back({output, static_cast<uint32_t>(k.buffers.size()), true});
     k.buffers.push_back(contiguous_base(g, is_copied, n.operands[0], true).value);
     k.writes.push_back(false);

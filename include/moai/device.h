@@ -33,6 +33,7 @@ struct LibraryKernel {
   Prim op = Prim::dot_general;
   Attrs attrs;
   std::vector<Operand> operands;
+  bool base_is_zero = false;  // scatter, scatter_along: the output holds nothing yet, its base is zeros
   bool operator==(const LibraryKernel&) const = default;
 };
 

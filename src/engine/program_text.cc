@@ -59,7 +59,8 @@ std::string print_tile(const TileProgram& tile) {
 }
 
 std::string print_library(const LibraryKernel& kernel) {
-  std::string text = "  library " + std::string(info(kernel.op).name) + "\n";
+  std::string text = "  library " + std::string(info(kernel.op).name) +
+                     (kernel.base_is_zero ? " into zeros\n" : "\n");
   for (const Operand& operand : kernel.operands)
     text += std::string("    ") + (operand.is_output ? "out " : "in  ") + name_of(operand.dtype) +
             " " + text_of(operand.sizes) + " strides " + text_of(operand.strides) + " offset " +

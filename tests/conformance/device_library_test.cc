@@ -15,6 +15,13 @@ Device& device_of(int threads) {
   if (!d) d = cpu::make_device({threads, 0});
   return *d;
 }
+// Of the lower instruction sets.
+Device& device_of(cpu::Tier tier) {
+  static std::unique_ptr<Device> devices[2];
+  auto& d = devices[tier == cpu::Tier::v3];
+  if (!d) d = cpu::make_device({2, 0}, tier);
+  return *d;
+}
 
 // Operands that the kernel takes: scatters get [index, update, output], the output holding the
 // base.
@@ -51,6 +58,23 @@ void check_kernel(Prim op, const Attrs& attrs, const std::vector<Tensor>& inputs
         first.push_back(got),
             bound == 0 ? check_close(got, (*want)[i], 0) : check_close(got, (*want)[i], bound);
     }
+  }
+}
+
+// The same with the bodies of the lower instruction sets.
+void check_tiers(Prim op, const Attrs& attrs, const std::vector<Tensor>& inputs, Type hint = {}) {
+  auto want = reference(op, attrs, inputs, hint);
+  REQUIRE(want.ok());
+  for (cpu::Tier tier : {cpu::Tier::base, cpu::Tier::v3}) {
+    LibraryKernel kernel = {op, attrs, {}};
+    std::vector<Tensor> tensors = inputs;
+    for (const Tensor& t : *want) tensors.push_back(make_tensor(t.type.dtype, t.type.shape));
+    for (size_t i = 0; i < tensors.size(); i++)
+      kernel.operands.push_back(operand_of(tensors[i], i >= inputs.size()));
+    INFO(info(op).name << " tier " << static_cast<int>(tier));
+    REQUIRE(run_kernel(device_of(tier), kernel, tensors).ok());
+    for (size_t i = 0; i < want->size(); i++)
+      check_close(tensors[inputs.size() + i], (*want)[i], 0);
   }
 }
 
@@ -125,6 +149,10 @@ const ConvCase kConvCases[] = {
      {3, 2, 2, 3, 2},
      {{1, 2, 1}, {0, 1, 0}, {1, 1, 0}, {1, 1, 2}, {1, 1, 1}, 1, false}},
     {{1, 3, 40, 40}, {20, 3, 7, 7}, {{2, 2}, {3, 3}, {3, 3}, {1, 1}, {1, 1}, 1, false}},
+    // Several blocks of images, the last one not full; of rows; of one row.
+    {{37, 2, 6, 7}, {40, 2, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, false}},
+    {{2, 2, 31, 45}, {17, 2, 3, 4}, {{1, 1}, {1, 2}, {1, 1}, {1, 1}, {1, 1}, 1, false}},
+    {{2, 3, 1500}, {5, 3, 5}, {{1}, {2}, {2}, {1}, {1}, 1, false}},
 };
 
 TEST_CASE("conv on multiples of 1/4 is exact") {
@@ -133,6 +161,9 @@ TEST_CASE("conv on multiples of 1/4 is exact") {
     for (const ConvCase& c : kConvCases)
       check_kernel(Prim::conv, c.attrs, {source.quarters(t, c.x, 4), source.quarters(t, c.w, 4)},
                    0);
+  for (DType t : {DType::f32, DType::f64, DType::i32})
+    for (const ConvCase& c : kConvCases)
+      check_tiers(Prim::conv, c.attrs, {source.quarters(t, c.x, 4), source.quarters(t, c.w, 4)});
   // Data gradients: kernels read backwards, zeros between elements.
   for (int64_t lhs : {1, 2, 3})
     for (int64_t stride : {1, 2}) {
@@ -142,6 +173,18 @@ TEST_CASE("conv on multiples of 1/4 is exact") {
           {source.quarters(DType::f32, {2, 3, 7, 6}), source.quarters(DType::f32, {4, 3, 3, 2})},
           0);
     }
+  // The same in several blocks.
+  for (int64_t lhs : {2, 3}) {
+    const ConvAttrs rows = {{1, 1}, {2, 1}, {3, 1}, {1, 1}, {lhs, 2}, 1, true},
+                    row = {{1}, {4}, {3}, {1}, {lhs}, 1, true};
+    check_kernel(
+        Prim::conv, rows,
+        {source.quarters(DType::f32, {2, 3, 17, 26}), source.quarters(DType::f32, {18, 3, 3, 2})},
+        0);
+    check_kernel(Prim::conv, row,
+                 {source.quarters(DType::f32, {2, 3, 701}), source.quarters(DType::f32, {4, 3, 5})},
+                 0);
+  }
 }
 
 TEST_CASE("conv of strided operands") {
@@ -179,6 +222,7 @@ TEST_CASE("conv_wgrad on multiples of 1/4 is exact") {
       REQUIRE(y.ok());
       const Tensor dy = source.quarters(t, (*y)[0].type.shape, 4);
       check_kernel(Prim::conv_wgrad, c.attrs, {x, dy}, t == DType::bf16 ? 1e-2 : 0, {t, c.w});
+      if (t != DType::bf16) check_tiers(Prim::conv_wgrad, c.attrs, {x, dy}, {t, c.w});
     }
 }
 
@@ -274,6 +318,33 @@ TEST_CASE("windows") {
       check_kernel(Prim::reduce_window, a, {x}, is_float(t) ? rounding_of(t) : 0);
       if (a.kind == ReduceKind::max) check_kernel(Prim::max_pool_idx, a, {x}, 0);
     }
+  // Rows longer than a vector, and what is not a number.
+  for (const WindowAttrs& a : {cases[0], cases[1]}) {
+    Tensor x = source.tensor(DType::f32, {2, 9, 75}, 0, 9);
+    for (int64_t i : {3, 80, 700}) set_real(x, i, NAN);
+    for (int64_t i : {5, 6, 300, 301, 375, 376}) set_real(x, i, -INFINITY);
+    check_kernel(Prim::max_pool_idx, a, {x}, 0);
+    check_tiers(Prim::max_pool_idx, a, {x});
+  }
+}
+
+TEST_CASE("scatter into zeros that it makes itself") {
+  Source source(13);
+  for (DType t : {DType::f32, DType::bf16, DType::i64})
+    for (Prim op : {Prim::scatter, Prim::scatter_along})
+      for (const Shape& index_shape : {Shape{4, 6}, Shape{0, 6}}) {
+        const Shape shape{9, 6}, taken = op == Prim::scatter ? Shape{index_shape[0]} : index_shape;
+        const Tensor index = source.indices(DType::i64, taken, 9),
+                     update = source.tensor(t, index_shape, 0, 9);
+        const IndexAttrs attrs = {0, ScatterKind::add, Bounds::error};
+        auto want = reference(op, attrs, {make_tensor(t, shape), index, update});
+        REQUIRE(want.ok());
+        LibraryKernel kernel = {op, attrs, {}, true};
+        std::vector<Tensor> tensors = {index, update, source.tensor(t, shape, 1, 9)};
+        for (size_t i = 0; i < 3; i++) kernel.operands.push_back(operand_of(tensors[i], i == 2));
+        REQUIRE(run_kernel(device_of(2), kernel, tensors).ok());
+        check_close(tensors[2], (*want)[0], t == DType::bf16 ? rounding_of(t) : 0);
+      }
 }
 
 TEST_CASE("scans, arg_reduce") {

@@ -245,7 +245,8 @@ class Runner {
       Tensor t = make_tensor(o.dtype, o.sizes);
       if (o.is_output) outputs.push_back(i);
       if (o.is_output && !is_update) continue;
-      MOAI_RETURN_IF_ERROR(move(c.buffers[i], o.dtype, o.sizes, o.offset, o.strides, t, false));
+      if (!o.is_output || !k.base_is_zero)
+        MOAI_RETURN_IF_ERROR(move(c.buffers[i], o.dtype, o.sizes, o.offset, o.strides, t, false));
       if (o.is_output)
         inputs.insert(inputs.begin(), std::move(t));
       else

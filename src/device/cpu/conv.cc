@@ -1,68 +1,128 @@
-// conv as an implicit matrix product: weights are packed once, columns of the unfolded image panel
-// by panel.
+// conv: the input of a block of results is copied into scratch with its padding, and multiplied
+// there by packed weights.
 #include <vector>
 
-#include "src/device/cpu/conv_geometry.h"
+#include "src/device/cpu/conv_blocks.h"
+#include "src/device/cpu/conv_tables.h"
 #include "src/device/cpu/gemm.h"
 #include "src/device/cpu/kernels.h"
 
 namespace moai::cpu {
 namespace {
 
-constexpr int kPanelMax = 64;
+constexpr int64_t kPositions = 512;  // of a block: its sums and its input stay in the second cache
+constexpr int64_t kTasks = 8;        // wanted at least
 
 template <class T>
 class ConvKernel : public Kernel {
  public:
   ConvKernel(const LibraryKernel& k, const Target& target)
       : v_(*target.vectors),
-        ops_(GemmType<T>::ops(v_)),
+        ops_(GemmType<T>::conv(v_)),
         x_(k.operands[0]),
         w_(k.operands[1]),
         y_(k.operands[2]),
-        g_(x_, y_, w_, std::get<ConvAttrs>(k.attrs)) {
-    const int64_t m = g_.group_outputs(), depth = g_.depth();
-    padded_ = round_up(m, ops_.mr);
-    packed_ = padded_ * depth * g_.groups;
-    w_contiguous_ = contiguous_strides(w_.sizes);
-    shared_scratch_ = static_cast<uint64_t>(packed_) * sizeof(T) + 64 +
-                      static_cast<uint64_t>(w_.sizes.numel()) * size_of(w_.dtype);
-    thread_scratch_ = static_cast<uint64_t>((depth + padded_) * ops_.nr) * sizeof(T) + 128;
+        g_(x_, y_, w_, std::get<ConvAttrs>(k.attrs)),
+        blocks_(g_, kPositions),
+        panels_(conv_panels(g_.group_outputs(), ops_.lanes)) {
+    const int64_t padded = padded_outputs(panels_), tasks = g_.groups * blocks_.count();
+    packed_ = round_up(padded * g_.depth(), 16);
+    panels_per_task_ = static_cast<int64_t>(panels_.size());
+    if (tasks > 0 && tasks < kTasks)
+      panels_per_task_ = std::max<int64_t>(1, panels_per_task_ * tasks / kTasks);
+    in_scratch_ =
+        round_up(blocks_.images() * g_.group_channels() * blocks_.channel_size() + 16, 16);
+    thread_scratch_ =
+        static_cast<uint64_t>(in_scratch_ + blocks_.positions() * kConvVectors * ops_.lanes) *
+            sizeof(T) +
+        64;
+    is_ordered_ = !panels_.empty() && has_ordered_windows();
+    shared_scratch_ = static_cast<uint64_t>(packed_ * g_.groups) * sizeof(T) + 64;
+    if (!is_ordered_)
+      shared_scratch_ += static_cast<uint64_t>(w_.sizes.numel()) * size_of(w_.dtype);
+    for (int vectors = 1; vectors <= kConvVectors; vectors++)
+      for (const ConvPhase& p : blocks_.phases()) add_table(p, vectors);
   }
 
   Status run(std::span<char* const> buffers, RunContext& context) override {
-    const int64_t columns = g_.batch * g_.result_size();
-    if (columns * g_.outputs == 0) return ok_status();
+    if (g_.batch * g_.result_size() * g_.outputs == 0) return ok_status();
     pack_weights(buffers[1], context);
-    const int64_t panels = (columns + ops_.nr - 1) / ops_.nr;
-    // 16 panels share the weights in the second cache.
-    const int64_t per_task = std::clamp<int64_t>(panels / 64, 1, 16),
-                  tasks = (panels + per_task - 1) / per_task;
-    context.pool.run(tasks * g_.groups, [&](int64_t task, int thread) {
-      const int64_t group = task / tasks, first = task % tasks * per_task;
-      for (int64_t p = first; p < std::min(panels, first + per_task); p++)
-        run_panel(buffers[0], buffers[2], group, p * ops_.nr, context.shared,
-                  context.scratch[thread]);
+    const int64_t panels = static_cast<int64_t>(panels_.size()),
+                  parts = (panels + panels_per_task_ - 1) / panels_per_task_,
+                  tasks = g_.groups * blocks_.count() * parts;
+    context.pool.run(tasks, [&](int64_t task, int thread) {
+      const int64_t part = task % parts, block = task / parts % blocks_.count(),
+                    group = task / parts / blocks_.count();
+      run_block(buffers[0], buffers[2], group, blocks_.block(block), part * panels_per_task_,
+                std::min(panels, (part + 1) * panels_per_task_), context.shared,
+                context.scratch[thread]);
     });
     return ok_status();
   }
 
  private:
+  // The steps and sums of a phase.
+  struct Table {
+    ConvPhase phase;
+    int width;
+    std::vector<ConvStep> steps;
+    ConvGroups groups;
+  };
+
+  void add_table(const ConvPhase& p, int vectors) {
+    const auto& bodies = ops_.bodies[vectors - 1];
+    const int64_t length = blocks_.row_length(p, blocks_.full_block()),
+                  lanes = vectors * ops_.lanes, channels = g_.group_channels();
+    const int width = conv_width(bodies, length, true);
+    Table t = {p, width, {}, ConvGroups(width, bodies[width - 1].groups)};
+    const std::vector<ConvBlocks::Tap> taps = blocks_.taps(p);
+    for (int64_t c = 0; c < channels; c++)
+      for (const ConvBlocks::Tap& tap : taps)
+        t.steps.push_back({static_cast<int32_t>(c * blocks_.channel_size() + tap.x),
+                           static_cast<int32_t>((c * g_.window_size() + tap.tap) * lanes)});
+    for (const ConvBlocks::Row& r : blocks_.rows(p, channels))
+      t.groups.add_row(r.x, blocks_.x_step(), r.position * lanes, blocks_.position_step() * lanes,
+                       length);
+    t.groups.finish();
+    tables_[vectors - 1].push_back(std::move(t));
+  }
+
+  // Whether the weights of one window lie one after the other.
+  bool has_ordered_windows() const {
+    int64_t next = 1;
+    for (int d = w_.sizes.rank() - 1; d >= 2; d--) {
+      if (w_.sizes[d] > 1 && w_.strides[d] != next) return false;
+      next *= w_.sizes[d];
+    }
+    return true;
+  }
   void pack_weights(const char* w, RunContext& context) const {
-    const int64_t m = g_.group_outputs(), depth = g_.depth(),
-                  size = static_cast<int64_t>(size_of(w_.dtype));
+    const int64_t size = static_cast<int64_t>(size_of(w_.dtype)), window = g_.window_size();
     const char* from = w + w_.offset * size;
-    if (w_.strides != w_contiguous_) {
-      char* copy = context.shared + round_up(packed_ * static_cast<int64_t>(sizeof(T)), 64);
-      const int64_t row = w_.sizes.numel() / std::max<int64_t>(1, g_.outputs);
-      context.pool.run(g_.outputs, [&](int64_t o, int) { copy_filter(from, copy, o, row, size); });
+    int64_t output = w_.strides[0], channel = w_.strides[1];
+    if (!is_ordered_) {
+      char* copy = context.shared + packed_ * g_.groups * static_cast<int64_t>(sizeof(T));
+      output = g_.depth(), channel = window;
+      context.pool.run(g_.outputs,
+                       [&](int64_t o, int) { copy_filter(from, copy, o, output, size); });
       from = copy;
     }
-    const int64_t panels = padded_ / ops_.mr;
+    const int64_t panels = static_cast<int64_t>(panels_.size());
     context.pool.run(panels * g_.groups, [&](int64_t i, int) {
-      const int64_t group = i / panels;
-      const MatrixView a = {from + group * m * depth * size, w_.dtype, depth, 1};
-      pack_panels(v_, a, m, depth, i % panels, 1, weights(context.shared, group));
+      const int64_t group = i / panels, channels = g_.group_channels();
+      const ConvPanel& p = panels_[static_cast<size_t>(i % panels)];
+      T* out = weights(context.shared, group, p);
+      const char* at = from + (group * g_.group_outputs() + p.first) * output * size;
+      const int width = static_cast<int>(p.width);
+      if (window == 1)
+        return GemmType<T>::pack(v_, {at, w_.dtype, output, channel}, p.count, channels, width,
+                                 out);
+      if (channel == window)
+        return GemmType<T>::pack(v_, {at, w_.dtype, output, 1}, p.count, channels * window, width,
+                                 out);
+      for (int64_t c = 0; c < channels; c++)
+        GemmType<T>::pack(v_, {at + c * channel * size, w_.dtype, output, 1}, p.count, window,
+                          width, out + c * window * p.width);
     });
   }
   void copy_filter(const char* from, char* to, int64_t o, int64_t row, int64_t size) const {
@@ -73,52 +133,57 @@ class ConvKernel : public Kernel {
       std::copy_n(from + at * size, size, to + (o * row + i) * size);
     }
   }
-  PackedMatrix<T> weights(char* shared, int64_t group) const {
-    return {reinterpret_cast<T*>(shared) + group * padded_ * g_.depth(), padded_, ops_.mr};
+  T* weights(char* shared, int64_t group, const ConvPanel& p) const {
+    return reinterpret_cast<T*>(shared) + group * packed_ + p.offset * g_.depth();
   }
 
-  // Columns [first, first + nr) of all outputs of a group.
-  void run_panel(const char* x, char* y, int64_t group, int64_t first, char* shared,
-                 char* scratch) const {
-    const int64_t plane = g_.result_size(), columns = g_.batch * plane, m = g_.group_outputs(),
-                  depth = g_.depth();
-    const int n = static_cast<int>(std::min<int64_t>(ops_.nr, columns - first));
-    T* b = reinterpret_cast<T*>(scratch);
-    T* sums = b + depth * ops_.nr;
-    const int64_t size = static_cast<int64_t>(size_of(x_.dtype)), window = g_.window_size();
-    const char* from = x + (x_.offset + group * g_.group_channels() * g_.x_channel) * size;
-    Run runs[kPanelMax];
-    for (int64_t q = 0; q < window; q++) {
-      const int count = g_.runs_of(q, first, n, runs);
-      GemmType<T>::fill(v_, x_.dtype, from, g_.x_channel, g_.group_channels(), runs, count, ops_.nr,
-                        b + q * ops_.nr, window * ops_.nr);
+  void run_block(const char* x, char* y, int64_t group, const ConvBlock& b, int64_t first_panel,
+                 int64_t last_panel, char* shared, char* scratch) const {
+    const int64_t channels = g_.group_channels(), x_size = static_cast<int64_t>(size_of(x_.dtype)),
+                  y_size = static_cast<int64_t>(size_of(y_.dtype)), plane = g_.result_size();
+    T* in = reinterpret_cast<T*>(scratch);
+    T* sums = in + in_scratch_;
+    const ConvImage image = blocks_.image(x_.dtype, b, channels);
+    for (int64_t i = 0; i < b.images; i++) {
+      const int64_t at = x_.offset + (b.image + i) * g_.x_batch + group * channels * g_.x_channel;
+      ops_.copy_image(image, x + at * x_size, in + i * channels * blocks_.channel_size());
     }
-    const PackedMatrix<T> pb = {b, ops_.nr, ops_.nr};
-    const int64_t image = first / plane, column = first % plane;
-    const int64_t y_at = y_.offset + (image * g_.outputs + group * m) * plane + column;
-    if (GemmType<T>::is_direct(y_.dtype) && column + n <= plane) {
-      multiply_block(v_, weights(shared, group), pb, depth, 0, m, 0, n,
-                     reinterpret_cast<T*>(y) + y_at, plane, false);
-      return;
-    }
-    multiply_block(v_, weights(shared, group), pb, depth, 0, m, 0, n, sums, ops_.nr, false);
-    const int64_t out_size = static_cast<int64_t>(size_of(y_.dtype));
-    for (int64_t o = 0; o < m; o++)
-      for (int64_t j = 0; j < n;) {  // a piece for each image
-        const int64_t at = first + j, len = std::min(n - j, plane - at % plane);
-        const int64_t to =
-            y_.offset + (at / plane * g_.outputs + group * m + o) * plane + at % plane;
-        GemmType<T>::narrow(v_, y_.dtype, sums + o * ops_.nr + j, y + to * out_size, len);
-        j += len;
+    for (int64_t q = first_panel; q < last_panel; q++) {
+      const ConvPanel& p = panels_[static_cast<size_t>(q)];
+      multiply(b, p, in, weights(shared, group, p), sums);
+      for (int64_t i = 0; i < b.images; i++) {
+        const int64_t output = (b.image + i) * g_.outputs + group * g_.group_outputs() + p.first,
+                      to = y_.offset + output * plane + blocks_.first_position(b);
+        ops_.store_transposed(sums + i * blocks_.image_positions() * p.width, p.width,
+                              blocks_.image_positions(b), p.count, y_.dtype, y + to * y_size,
+                              plane);
       }
+    }
+  }
+  void multiply(const ConvBlock& b, const ConvPanel& p, const T* in, const T* w, T* sums) const {
+    for (const Table& t : tables_[p.vectors - 1]) {
+      const ConvTile<T> tile = {in,
+                                w,
+                                sums,
+                                t.steps.data(),
+                                static_cast<int64_t>(t.steps.size()),
+                                blocks_.x_step(),
+                                blocks_.position_step() * p.width,
+                                false};
+      t.groups.run(ops_.bodies[p.vectors - 1][t.width - 1], tile,
+                   blocks_.row_count(t.phase, b) * t.groups.count(blocks_.row_length(t.phase, b)));
+    }
   }
 
   const VectorOps& v_;
-  const GemmOps<T>& ops_;
+  const ConvOps<T>& ops_;
   const Operand x_, w_, y_;
   const ConvGeometry g_;
-  Shape w_contiguous_;
-  int64_t padded_ = 0, packed_ = 0;
+  const ConvBlocks blocks_;
+  const std::vector<ConvPanel> panels_;
+  std::vector<Table> tables_[kConvVectors];
+  int64_t packed_ = 0, panels_per_task_ = 1, in_scratch_ = 0;
+  bool is_ordered_ = true;
 };
 
 }  // namespace

@@ -1,15 +1,12 @@
-// Where the elements of an unfolded image lie: the map from result and kernel positions to the
-// input.
+// A convolution with its spatial dimensions filled up to three.
 #pragma once
 #include <cstdint>
 
 #include "moai/device.h"
-#include "src/device/cpu/vector_ops.h"
 
 namespace moai::cpu {
 
-// A convolution with its spatial dimensions filled up to three. x and the result y belong to the
-// forward convolution, also in conv_wgrad.
+// x and the result y belong to the forward convolution, also in conv_wgrad.
 struct ConvGeometry {
   int64_t batch = 0, channels = 0, outputs = 0, groups = 1;  // channels and outputs over all groups
   int64_t in[3], out[3], window[3], stride[3], dilation[3], lhs_dilation[3], pad[3];
@@ -25,13 +22,6 @@ struct ConvGeometry {
   int64_t depth() const {
     return group_channels() * window_size();
   }  // of a dot product of the convolution
-
-  // The input elements of channel 0 that kernel element q (as it is stored) meets at results
-  // [first, first + n), numbered over images and positions. Returns the number of runs, at most n.
-  int runs_of(int64_t q, int64_t first, int n, Run* runs) const;
-
- private:
-  int row_runs(int64_t q_col, int64_t col, int n, int to, int64_t base, Run* runs) const;
 };
 
 }  // namespace moai::cpu

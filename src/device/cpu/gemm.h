@@ -34,11 +34,7 @@ struct GemmType<float> {
                    float* out) {
     v.pack_f32(m.dtype, m.data, m.row, m.col, rows, k, width, out);
   }
-  static void fill(const VectorOps& v, DType t, const char* x, int64_t channel_step,
-                   int64_t channels, const Run* runs, int count, int width, float* out,
-                   int64_t out_step) {
-    v.fill_f32(t, x, channel_step, channels, runs, count, width, out, out_step);
-  }
+  static const ConvOps<float>& conv(const VectorOps& v) { return v.conv_f32; }
   static void narrow(const VectorOps& v, DType t, const float* from, char* to, int64_t n) {
     v.from_f32(t, from, to, n);
   }
@@ -51,11 +47,7 @@ struct GemmType<double> {
                    double* out) {
     v.pack_f64(reinterpret_cast<const double*>(m.data), m.row, m.col, rows, k, width, out);
   }
-  static void fill(const VectorOps& v, DType, const char* x, int64_t channel_step, int64_t channels,
-                   const Run* runs, int count, int width, double* out, int64_t out_step) {
-    v.fill_f64(reinterpret_cast<const double*>(x), channel_step, channels, runs, count, width, out,
-               out_step);
-  }
+  static const ConvOps<double>& conv(const VectorOps& v) { return v.conv_f64; }
   static void narrow(const VectorOps&, DType, const double* from, char* to, int64_t n) {
     std::copy(from, from + n, reinterpret_cast<double*>(to));
   }
@@ -69,11 +61,7 @@ struct GemmType<int64_t> {
                    int64_t* out) {
     v.pack_i64(m.dtype, m.data, m.row, m.col, rows, k, width, out);
   }
-  static void fill(const VectorOps& v, DType t, const char* x, int64_t channel_step,
-                   int64_t channels, const Run* runs, int count, int width, int64_t* out,
-                   int64_t out_step) {
-    v.fill_i64(t, x, channel_step, channels, runs, count, width, out, out_step);
-  }
+  static const ConvOps<int64_t>& conv(const VectorOps& v) { return v.conv_i64; }
   static void narrow(const VectorOps&, DType t, const int64_t* from, char* to, int64_t n) {
     narrow_integers(t, from, to, n);
   }

@@ -115,7 +115,8 @@ class ScatterKernel : public Kernel {
         view_(k.operands[2].sizes, attrs_.axis),
         taken_(k.op == Prim::scatter ? k.operands[0].sizes.numel()
                                      : AxisView(k.operands[0].sizes, attrs_.axis).size),
-        indices_(k.operands[0].dtype, view_.size, attrs_.bounds) {
+        indices_(k.operands[0].dtype, view_.size, attrs_.bounds),
+        base_is_zero_(k.base_is_zero) {
     const int64_t work = view_.outer * taken_ * view_.inner;
     parts_ = std::clamp<int64_t>(work / kChunk, 1,
                                  std::min<int64_t>(32, std::max<int64_t>(1, view_.size)));
@@ -124,20 +125,27 @@ class ScatterKernel : public Kernel {
 
   Status run(std::span<char* const> buffers, RunContext& context) override {
     IndexError error;
-    if (view_.outer * taken_ * view_.inner == 0) return ok_status();
-    check_all(buffers[0], context, error);
-    MOAI_RETURN_IF_ERROR(status_of(error, op_));
     const auto* update = reinterpret_cast<const Stored*>(buffers[1]);
     auto* out = reinterpret_cast<Stored*>(buffers[2]);
+    if (view_.outer * taken_ * view_.inner == 0) {
+      if (base_is_zero_) std::fill_n(out, view_.outer * view_.size * view_.inner, Stored());
+      return ok_status();
+    }
+    // What a bad index leaves half done may be somebody's tensor; zeros of its own are nobody's.
+    if (!base_is_zero_) check_all(buffers[0], context, error);
+    MOAI_RETURN_IF_ERROR(status_of(error, op_));
     context.pool.run(view_.outer * parts_, [&](int64_t task, int) {
       const int64_t o = task / parts_, part = task % parts_;
       const int64_t first = view_.size * part / parts_, last = view_.size * (part + 1) / parts_;
+      if (base_is_zero_)
+        std::fill_n(out + (o * view_.size + first) * view_.inner, (last - first) * view_.inner,
+                    Stored());
       if (op_ == Prim::scatter)
         rows(buffers[0], update, out, o, first, last, error);
       else
         elements(buffers[0], update, out, o, first, last, error);
     });
-    return ok_status();
+    return status_of(error, op_);
   }
 
  private:
@@ -169,6 +177,13 @@ class ScatterKernel : public Kernel {
   }
   void elements(const char* index, const Stored* update, Stored* out, int64_t o, int64_t first,
                 int64_t last, IndexError& error) const {
+    if (attrs_.kind == ScatterKind::add && view_.inner == 1 && parts_ == 1) {
+      Stored* row = out + o * view_.size;
+      for (int64_t k = o * taken_; k < (o + 1) * taken_; k++)
+        if (const int64_t i = indices_.at(index, k, error); i >= 0)
+          row[i] = E::store(combined(ScatterKind::add, E::load(row[i]), E::load(update[k])));
+      return;
+    }
     for (int64_t k = o * taken_ * view_.inner; k < (o + 1) * taken_ * view_.inner; k++) {
       const int64_t i = indices_.at(index, k, error);
       if (i < first || i >= last) continue;
@@ -184,6 +199,7 @@ class ScatterKernel : public Kernel {
   const AxisView view_;
   const int64_t taken_;
   const Indices indices_;
+  const bool base_is_zero_;
   int64_t parts_ = 1;
 };
 

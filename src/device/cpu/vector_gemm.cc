@@ -4,23 +4,12 @@
 #include "src/device/cpu/gemm_micro.h"
 #include "src/device/cpu/tile_math.h"
 #include "src/device/cpu/vector_tier.h"
+#include "src/device/cpu/vector_transpose.h"
+#include "src/device/cpu/vector_widen.h"
 
 namespace moai::cpu {
 namespace MOAI_TIER {
 namespace {
-
-struct Half {
-  uint16_t bits;
-};
-struct Brain {
-  uint16_t bits;
-};
-template <class T, class S>
-MOAI_INLINE T widen(S x, T) {
-  return static_cast<T>(x);
-}
-MOAI_INLINE float widen(Half x, float) { return from_f16(x.bits); }
-MOAI_INLINE float widen(Brain x, float) { return from_bf16(x.bits); }
 
 // Rows of a panel lie side by side: a transposition where elements of a row are neighbours (col 1),
 // a copy where columns are (row 1).
@@ -39,26 +28,6 @@ void pack_rows(const S* from, int64_t row, int64_t col, int n, int64_t k, int wi
   }
 }
 #if defined(__AVX512F__)
-typedef float Row16 __attribute__((vector_size(64)));
-typedef int32_t Index16 __attribute__((vector_size(64)));
-
-// Exchanges blocks of kStep x kStep off the diagonal; steps 1, 2, 4, 8 transpose 16 x 16.
-template <int kStep>
-MOAI_INLINE void exchange(Row16 (&r)[16]) {
-  Index16 low, high;
-  for (int j = 0; j < 16; j++) {
-    low[j] = j & kStep ? 16 + j - kStep : j;
-    high[j] = j & kStep ? 16 + j : j + kStep;
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; i++) {
-    if (i & kStep) continue;
-    const Row16 a = r[i], b = r[i + kStep];
-    r[i] = __builtin_shuffle(a, b, low);
-    r[i + kStep] = __builtin_shuffle(a, b, high);
-  }
-}
-
 // Rows of neighbours, 16 x 16 at a time in registers.
 void pack_rows(const float* from, int64_t row, int n, int64_t k, int width, float* out) {
   for (int64_t p0 = 0; p0 < k; p0 += 16) {
@@ -73,7 +42,7 @@ void pack_rows(const float* from, int64_t row, int n, int64_t k, int width, floa
         r[i] = i < lines ? reinterpret_cast<Row16>(
                                _mm512_maskz_loadu_ps(loaded, from + (first + i) * row + p0))
                          : Row16{};
-      exchange<1>(r), exchange<2>(r), exchange<4>(r), exchange<8>(r);
+      transpose(r);
       const __mmask16 stored = static_cast<__mmask16>((1u << room) - 1);
       float* to = out + p0 * width + first;
 #pragma GCC unroll 16
@@ -168,63 +137,6 @@ void pack_i64(DType dtype, const void* from, int64_t row, int64_t col, int64_t r
   }
 }
 
-template <class S, class T>
-void fill(const S* x, int64_t channel_step, int64_t channels, const Run* runs, int count, int width,
-          T* out, int64_t out_step) {
-  int covered = 0;
-  for (int r = 0; r < count; r++) covered += runs[r].len;
-  const bool is_one = count == 1 && covered == width && runs[0].from_step == 1;
-  for (int64_t c = 0; c < channels; c++, x += channel_step, out += out_step) {
-    if (is_one) {
-      for (int i = 0; i < width; i++) out[i] = widen(x[runs[0].from + i], T());
-      continue;
-    }
-    if (covered < width)
-      for (int i = 0; i < width; i++) out[i] = T();
-    for (int r = 0; r < count; r++) {
-      const Run& run = runs[r];
-      const S* from = x + run.from;
-      T* to = out + run.to;
-      if (run.from_step == 1 && run.to_step == 1) {
-        for (int i = 0; i < run.len; i++) to[i] = widen(from[i], T());
-      } else {
-        for (int i = 0; i < run.len; i++) to[i * run.to_step] = widen(from[i * run.from_step], T());
-      }
-    }
-  }
-}
-
-void fill_f32(DType dtype, const void* x, int64_t channel_step, int64_t channels, const Run* runs,
-              int count, int width, float* out, int64_t out_step) {
-  if (dtype == DType::f16)
-    return fill(static_cast<const Half*>(x), channel_step, channels, runs, count, width, out,
-                out_step);
-  if (dtype == DType::bf16)
-    return fill(static_cast<const Brain*>(x), channel_step, channels, runs, count, width, out,
-                out_step);
-  fill(static_cast<const float*>(x), channel_step, channels, runs, count, width, out, out_step);
-}
-void fill_i64(DType dtype, const void* x, int64_t channel_step, int64_t channels, const Run* runs,
-              int count, int width, int64_t* out, int64_t out_step) {
-  switch (dtype) {
-    case DType::i64:
-      return fill(static_cast<const int64_t*>(x), channel_step, channels, runs, count, width, out,
-                  out_step);
-    case DType::i32:
-      return fill(static_cast<const int32_t*>(x), channel_step, channels, runs, count, width, out,
-                  out_step);
-    case DType::i16:
-      return fill(static_cast<const int16_t*>(x), channel_step, channels, runs, count, width, out,
-                  out_step);
-    case DType::i8:
-      return fill(static_cast<const int8_t*>(x), channel_step, channels, runs, count, width, out,
-                  out_step);
-    default:
-      return fill(static_cast<const uint8_t*>(x), channel_step, channels, runs, count, width, out,
-                  out_step);
-  }
-}
-
 constexpr int kRowsI = 4, kColsI = 8;
 void micro_i64(int64_t k, const int64_t* a, const int64_t* b, int64_t* c, int64_t ldc, int m, int n,
                bool add) {
@@ -250,9 +162,6 @@ void set_gemm_ops(VectorOps& ops) {
   ops.pack_f64 = [](const double* from, int64_t row, int64_t col, int64_t rows, int64_t k,
                     int width, double* out) { pack(from, row, col, rows, k, width, out); };
   ops.pack_i64 = pack_i64;
-  ops.fill_f32 = fill_f32;
-  ops.fill_f64 = fill<double, double>;
-  ops.fill_i64 = fill_i64;
 }
 
 }  // namespace MOAI_TIER
@@ -263,10 +172,12 @@ const VectorOps& MOAI_TIER_FUNCTION(MOAI_TIER)() {
   static const VectorOps kOps = [] {
     VectorOps ops = {};
     MOAI_TIER::set_gemm_ops(ops);
+    MOAI_TIER::set_conv_ops(ops);
     MOAI_TIER::set_attention_ops(ops);
     MOAI_TIER::set_skinny_ops(ops);
     MOAI_TIER::set_thin_ops(ops);
     MOAI_TIER::set_row_ops(ops);
+    MOAI_TIER::set_pool_ops(ops);
     return ops;
   }();
   return kOps;

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "moai/dtype.h"
+#include "src/device/cpu/conv_ops.h"
 
 namespace moai::cpu {
 
@@ -34,12 +35,6 @@ struct AttentionOps {
                      T scale);  // dp = p * (dp - d[column]) * scale
 };
 
-// Elements from, from + from_step, ... go to positions to, to + to_step, ... of a row.
-struct Run {
-  int32_t to = 0, len = 0, to_step = 1;
-  int64_t from = 0, from_step = 1;
-};
-
 // c (rows x n, row stride ldc) = a (rows x k, contiguous) b.
 inline constexpr int kSkinnyRows = 8;
 using SkinnyFn = void (*)(int64_t k, const float* a, const float* b, int64_t ldb, int64_t n,
@@ -61,26 +56,25 @@ struct VectorOps {
                    double* out);
   void (*pack_i64)(DType dtype, const void* from, int64_t row, int64_t col, int64_t rows, int64_t k,
                    int width, int64_t* out);
-  // For each channel c: the row out + c * out_step of `width` elements is the runs of x + c *
-  // channel_step, and zero elsewhere.
-  void (*fill_f32)(DType dtype, const void* x, int64_t channel_step, int64_t channels,
-                   const Run* runs, int count, int width, float* out, int64_t out_step);
-  void (*fill_f64)(const double* x, int64_t channel_step, int64_t channels, const Run* runs,
-                   int count, int width, double* out, int64_t out_step);
-  void (*fill_i64)(DType dtype, const void* x, int64_t channel_step, int64_t channels,
-                   const Run* runs, int count, int width, int64_t* out, int64_t out_step);
   // Contiguous conversions between a float dtype and f32.
   void (*to_f32)(DType dtype, const void* from, int64_t step, float* to, int64_t n);
   void (*from_f32)(DType dtype, const float* from, void* to, int64_t n);
   void (*add_f32)(const float* from, float* to, int64_t n);  // to += from
   void (*add_f64)(const double* from, double* to, int64_t n);
 
+  ConvOps<float> conv_f32;
+  ConvOps<double> conv_f64;
+  ConvOps<int64_t> conv_i64;
   AttentionOps<float> attention_f32;
   AttentionOps<double> attention_f64;
-  // 2 x 2 maxima of rows a and b, with 0, 1, width or width + 1 as the place of each; NaN wins, the
-  // first counts.
-  void (*pool_two_by_two)(const float* a, const float* b, int64_t n, int64_t width, float* best,
-                          int32_t* place);
+  // Maxima of 2 x 2 windows, side by side, of an image with rows of `width`, and where in the image
+  // each is; NaN wins, the first counts.
+  void (*pool_two_by_two)(const float* x, int64_t width, int64_t rows, int64_t cols, float* y,
+                          int64_t* index);
+  // What element i of a row of windows has so far, `best` at `place`, against x[i * step], which is
+  // at `at` + i * step. A place below 0: nothing yet.
+  void (*pool_row)(const float* x, int64_t step, int32_t at, int64_t n, float* best,
+                   int32_t* place);
   // m[i] = uniform(first + i) >= p ? keep : 0
   void (*dropout_mask)(uint64_t seed, uint64_t offset, uint64_t first, double p, float keep,
                        float* m, int64_t n);

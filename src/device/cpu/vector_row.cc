@@ -35,26 +35,6 @@ void add(const T* from, T* to, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] += from[i];
 }
 
-void pool_two_by_two(const float* a, const float* b, int64_t n, int64_t width, float* best,
-                     int32_t* place) {
-  const int32_t below = static_cast<int32_t>(width);
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; i++) {
-    // Masks instead of branches: which one wins is as good as random.
-    int32_t most = as_int(a[2 * i]), where = 0;
-    const auto take = [&](float v, int32_t at) {
-      const float m = as_float(most);
-      const int32_t mask = -static_cast<int32_t>(!(v <= m) & (m == m));
-      most ^= (most ^ as_int(v)) & mask;
-      where ^= (where ^ at) & mask;
-    };
-    take(a[2 * i + 1], 1);
-    take(b[2 * i], below);
-    take(b[2 * i + 1], below + 1);
-    best[i] = as_float(most), place[i] = where;
-  }
-}
-
 void dropout_mask(uint64_t seed, uint64_t offset, uint64_t first, double p, float keep, float* m,
                   int64_t n) {
   alignas(64) uint32_t words[kRandomWords];
@@ -77,7 +57,6 @@ void set_row_ops(VectorOps& ops) {
   ops.from_f32 = from_f32;
   ops.add_f32 = add<float>;
   ops.add_f64 = add<double>;
-  ops.pool_two_by_two = pool_two_by_two;
   ops.dropout_mask = dropout_mask;
 }
 

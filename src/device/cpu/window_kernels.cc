@@ -87,6 +87,42 @@ void for_each_plane(const WindowGeometry& g, ThreadPool& pool, F&& f) {
   });
 }
 
+// Results [k, k + n) of one row: each tap of the window meets a range of them.
+void pool_row_part(const WindowGeometry& g, const VectorOps& v, const float* x, int64_t i,
+                   int64_t j, int64_t k, int64_t n, float* best, int32_t* place) {
+  std::fill_n(best, n, -std::numeric_limits<float>::infinity());
+  std::fill_n(place, n, -1);
+  for (int64_t a = 0; a < g.window[0]; a++)
+    for (int64_t b = 0; b < g.window[1]; b++) {
+      const int64_t z = i * g.stride[0] + a * g.dilation[0] - g.pad[0],
+                    y = j * g.stride[1] + b * g.dilation[1] - g.pad[1];
+      if (z < 0 || z >= g.in[0] || y < 0 || y >= g.in[1]) continue;
+      for (int64_t c = 0; c < g.window[2]; c++) {
+        const int64_t step = g.stride[2], shift = c * g.dilation[2] - g.pad[2],
+                      room = g.in[2] - 1 - shift;
+        const int64_t first = std::max(k, shift >= 0 ? 0 : (-shift + step - 1) / step),
+                      last = room < 0 ? -1 : std::min(k + n - 1, room / step);
+        const int64_t at = (z * g.in[1] + y) * g.in[2] + first * step + shift;
+        if (first <= last)
+          v.pool_row(x + at, step, static_cast<int32_t>(at), last - first + 1, best + first - k,
+                     place + first - k);
+      }
+    }
+}
+void pool_rows(const WindowGeometry& g, const VectorOps& v, const float* x, float* y,
+               int64_t* index) {
+  constexpr int64_t kPart = 256;
+  int32_t place[kPart];
+  for (int64_t i = 0; i < g.out[0]; i++)
+    for (int64_t j = 0; j < g.out[1]; j++)
+      for (int64_t k = 0; k < g.out[2]; k += kPart) {
+        const int64_t n = std::min(kPart, g.out[2] - k);
+        pool_row_part(g, v, x, i, j, k, n, y, place);
+        for (int64_t c = 0; c < n; c++) index[c] = std::max(place[c], 0);
+        y += n, index += n;
+      }
+}
+
 template <class E>
 class WindowKernel : public Kernel {
  public:
@@ -137,7 +173,10 @@ class WindowKernel : public Kernel {
   }
 
   void pool_plane(const Stored* x, Stored* y, int64_t* index) const {
-    if (is_two_by_two()) return pool_two_by_two(x, y, index);
+    if constexpr (std::is_same_v<Stored, float>) {
+      if (is_two_by_two()) return v_.pool_two_by_two(x, g_.in[2], g_.out[1], g_.out[2], y, index);
+      if (g_.in_size() <= INT32_MAX) return pool_rows(g_, v_, x, y, index);
+    }
     for (int64_t i = 0; i < g_.out[0]; i++)
       for (int64_t j = 0; j < g_.out[1]; j++)
         for (int64_t k = 0; k < g_.out[2]; k++) {
@@ -157,36 +196,6 @@ class WindowKernel : public Kernel {
            g_.stride[1] == 2 && g_.stride[2] == 2 && g_.dilation[1] == 1 && g_.dilation[2] == 1 &&
            g_.pad[0] == 0 && g_.pad[1] == 0 && g_.pad[2] == 0 && g_.out[0] == 1 &&
            g_.out[1] * 2 <= g_.in[1] && g_.out[2] * 2 <= g_.in[2];
-  }
-  void pool_two_by_two(const Stored* x, Stored* y, int64_t* index) const {
-    for (int64_t j = 0; j < g_.out[1]; j++, y += g_.out[2], index += g_.out[2])
-      pool_row(x + 2 * j * g_.in[2], y, index, 2 * j * g_.in[2]);
-  }
-  void pool_row(const Stored* a, Stored* y, int64_t* index, int64_t first) const {
-    const Stored* b = a + g_.in[2];
-    if constexpr (std::is_same_v<Stored, float>) {
-      constexpr int64_t kPart = 256;
-      int32_t place[kPart];
-      for (int64_t k = 0; k < g_.out[2]; k += kPart) {
-        const int64_t n = std::min(kPart, g_.out[2] - k);
-        v_.pool_two_by_two(a + 2 * k, b + 2 * k, n, g_.in[2], y + k, place);
-        for (int64_t i = 0; i < n; i++) index[k + i] = first + 2 * (k + i) + place[i];
-      }
-      return;
-    }
-    for (int64_t k = 0; k < g_.out[2]; k++) {
-      V best = E::load(a[2 * k]);
-      int64_t where = 0;
-      const auto take = [&](V v, int64_t at) {
-        const bool wins = precedes(best, v);
-        best = wins ? v : best, where = wins ? at : where;
-      };
-      take(E::load(a[2 * k + 1]), 1);
-      take(E::load(b[2 * k]), g_.in[2]);
-      take(E::load(b[2 * k + 1]), g_.in[2] + 1);
-      y[k] = E::store(best);
-      index[k] = first + 2 * k + where;
-    }
   }
 
   const VectorOps& v_;

@@ -1,0 +1,242 @@
+// Inner loops of convolutions, for one instruction set.
+#include "src/device/cpu/gemm_micro.h"
+#include "src/device/cpu/tile_math.h"
+#include "src/device/cpu/vector_lanes.h"
+#include "src/device/cpu/vector_tier.h"
+#include "src/device/cpu/vector_transpose.h"
+#include "src/device/cpu/vector_widen.h"
+
+namespace moai::cpu::MOAI_TIER {
+namespace {
+
+using ::multiply_add;
+using ::spread;
+typedef int64_t LongV __attribute__((vector_size(sizeof(FloatV))));
+MOAI_INLINE LongV spread(int64_t x, LongV) { return LongV{} + x; }
+MOAI_INLINE LongV multiply_add(LongV a, LongV b, LongV c) { return a * b + c; }
+
+// Sums in registers: a vector of each, so that loads of weights and the last product have room.
+#if defined(__AVX512F__)
+constexpr int kSums = 28;
+#elif defined(__AVX2__)
+constexpr int kSums = 12;
+#else
+constexpr int kSums = 8;
+#endif
+constexpr int kGroupsMax = 14;  // more offsets than that come from memory at every step
+constexpr int groups_of(int vectors, int width) {
+  const int n = kSums / vectors / width;
+  return n < kGroupsMax ? n : kGroupsMax;
+}
+
+template <class T, class V, int kVectors, int kWidth>
+void run_tile(const ConvTile<T>& tile, const ConvGroup* groups) {
+  constexpr int kGroups = groups_of(kVectors, kWidth), kLanes = sizeof(V) / sizeof(T);
+  V sums[kGroups][kWidth][kVectors];
+  int64_t at[kGroups];
+#pragma GCC unroll 32
+  for (int g = 0; g < kGroups; g++) {
+    at[g] = groups[g].x;
+#pragma GCC unroll 4
+    for (int i = 0; i < kWidth; i++)
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; v++) sums[g][i][v] = V{};
+  }
+  const ConvStep* const end = tile.steps + tile.step_count;
+  const int64_t x_step = tile.x_step;
+  for (const ConvStep* s = tile.steps; s != end; s++) {
+    const T* x[kWidth];
+    x[0] = tile.x + s->x;
+#pragma GCC unroll 4
+    for (int i = 1; i < kWidth; i++) x[i] = x[i - 1] + x_step;
+    V w[kVectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; v++) memcpy(&w[v], tile.w + s->w + v * kLanes, sizeof(V));
+#pragma GCC unroll 32
+    for (int g = 0; g < kGroups; g++)
+#pragma GCC unroll 4
+      for (int i = 0; i < kWidth; i++) {
+        const V a = spread(x[i][at[g]], V{});
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectors; v++) sums[g][i][v] = multiply_add(a, w[v], sums[g][i][v]);
+      }
+  }
+#pragma GCC unroll 32
+  for (int g = 0; g < kGroups; g++)
+#pragma GCC unroll 4
+    for (int i = 0; i < kWidth; i++)
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; v++) {
+        T* c = tile.c + groups[g].c + i * tile.c_step + v * kLanes;
+        V sum = sums[g][i][v];
+        if (tile.add) {
+          V old;
+          memcpy(&old, c, sizeof old);
+          sum = old + sum;
+        }
+        memcpy(c, &sum, sizeof sum);
+      }
+}
+
+template <class T, class V, int kVectors, int kWidth>
+constexpr ConvBody<T> body() {
+  return {groups_of(kVectors, kWidth), run_tile<T, V, kVectors, kWidth>};
+}
+
+// to[0..n) = from[0], from[step], ...
+template <class S, class T>
+MOAI_INLINE void copy_row(const S* from, int64_t step, int64_t n, T* to) {
+  if (step == 1)
+    for (int64_t i = 0; i < n; i++) to[i] = widen(from[i], T());
+  else
+    for (int64_t i = 0; i < n; i++) to[i] = widen(from[i * step], T());
+}
+template <class T>
+MOAI_INLINE void zero_row(T* to, int64_t n) {
+  for (int64_t i = 0; i < n; i++) to[i] = T();
+}
+#if defined(__AVX512F__)
+// Rows are short: a masked vector instead of a loop over what is left.
+MOAI_INLINE void copy_row(const float* from, int64_t step, int64_t n, float* to) {
+  if (step == 1) {
+    for (int64_t i = 0; i < n; i += 16) {
+      const __mmask16 m = first_lanes(n - i);
+      _mm512_mask_storeu_ps(to + i, m, _mm512_maskz_loadu_ps(m, from + i));
+    }
+    return;
+  }
+  for (int64_t i = 0; i < n; i++) to[i] = from[i * step];
+}
+MOAI_INLINE void zero_row(float* to, int64_t n) {
+  for (int64_t i = 0; i < n; i += 16)
+    _mm512_mask_storeu_ps(to + i, first_lanes(n - i), _mm512_setzero_ps());
+}
+#endif
+
+template <class S, class T>
+void copy_image(const ConvImage& image, const S* x, T* out) {
+  const int64_t row = image.size[2];
+  int64_t before = image.low[2] < 0 ? -image.low[2] : 0;  // zeros, then elements, then zeros
+  before = before < row ? before : row;
+  int64_t after = image.in[2] - image.low[2];
+  after = after < before ? before : after < row ? after : row;
+  for (int64_t c = 0; c < image.channels; c++, x += image.x_channel)
+    for (int64_t i = 0; i < image.size[0]; i++)
+      for (int64_t j = 0; j < image.size[1]; j++, out += row) {
+        const int64_t at[2] = {image.low[0] + i, image.low[1] + j};
+        if (at[0] < 0 || at[0] >= image.in[0] || at[1] < 0 || at[1] >= image.in[1]) {
+          zero_row(out, row);
+          continue;
+        }
+        zero_row(out, before);
+        copy_row(x + at[0] * image.x_step[0] + at[1] * image.x_step[1] +
+                     (image.low[2] + before) * image.x_step[2],
+                 image.x_step[2], after - before, out + before);
+        zero_row(out + after, row - after);
+      }
+}
+void copy_image_f32(const ConvImage& image, const void* x, float* out) {
+  if (image.dtype == DType::f16) return copy_image(image, static_cast<const Half*>(x), out);
+  if (image.dtype == DType::bf16) return copy_image(image, static_cast<const Brain*>(x), out);
+  copy_image(image, static_cast<const float*>(x), out);
+}
+void copy_image_f64(const ConvImage& image, const void* x, double* out) {
+  copy_image(image, static_cast<const double*>(x), out);
+}
+void copy_image_i64(const ConvImage& image, const void* x, int64_t* out) {
+  switch (image.dtype) {
+    case DType::i64: return copy_image(image, static_cast<const int64_t*>(x), out);
+    case DType::i32: return copy_image(image, static_cast<const int32_t*>(x), out);
+    case DType::i16: return copy_image(image, static_cast<const int16_t*>(x), out);
+    case DType::i8: return copy_image(image, static_cast<const int8_t*>(x), out);
+    default: return copy_image(image, static_cast<const uint8_t*>(x), out);
+  }
+}
+
+struct BoolStore {
+  uint8_t value;
+};
+template <class T, class S>
+MOAI_INLINE void narrow(T x, S* to) {
+  *to = static_cast<S>(x);
+}
+MOAI_INLINE void narrow(float x, Half* to) { to->bits = to_f16(x); }
+MOAI_INLINE void narrow(float x, Brain* to) { to->bits = to_bf16(x); }
+MOAI_INLINE void narrow(int64_t x, BoolStore* to) { to->value = x != 0; }
+
+template <class T, class S>
+void store_transposed(const T* c, int64_t c_row, int64_t rows, int64_t cols, S* y, int64_t y_row) {
+  constexpr int64_t kBlock = 16;
+  for (int64_t i0 = 0; i0 < rows; i0 += kBlock) {
+    const int64_t n = rows - i0 < kBlock ? rows - i0 : kBlock;
+    for (int64_t j = 0; j < cols; j++)
+      for (int64_t i = i0; i < i0 + n; i++) narrow(c[i * c_row + j], y + j * y_row + i);
+  }
+}
+#if defined(__AVX512F__)
+void store_transposed(const float* c, int64_t c_row, int64_t rows, int64_t cols, float* y,
+                      int64_t y_row) {
+  for (int64_t j0 = 0; j0 < cols; j0 += 16)
+    for (int64_t i0 = 0; i0 < rows; i0 += 16) {
+      const int64_t n = rows - i0 < 16 ? rows - i0 : 16, m = cols - j0 < 16 ? cols - j0 : 16;
+      const __mmask16 loaded = first_lanes(m), stored = first_lanes(n);
+      Row16 r[16];
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; i++)
+        r[i] =
+            i < n
+                ? reinterpret_cast<Row16>(_mm512_maskz_loadu_ps(loaded, c + (i0 + i) * c_row + j0))
+                : Row16{};
+      transpose(r);
+#pragma GCC unroll 16
+      for (int j = 0; j < 16; j++)
+        if (j < m)
+          _mm512_mask_storeu_ps(y + (j0 + j) * y_row + i0, stored, reinterpret_cast<__m512>(r[j]));
+    }
+}
+#endif
+void store_f32(const float* c, int64_t c_row, int64_t rows, int64_t cols, DType dtype, void* y,
+               int64_t y_row) {
+  if (dtype == DType::f16)
+    return store_transposed(c, c_row, rows, cols, static_cast<Half*>(y), y_row);
+  if (dtype == DType::bf16)
+    return store_transposed(c, c_row, rows, cols, static_cast<Brain*>(y), y_row);
+  store_transposed(c, c_row, rows, cols, static_cast<float*>(y), y_row);
+}
+void store_f64(const double* c, int64_t c_row, int64_t rows, int64_t cols, DType, void* y,
+               int64_t y_row) {
+  store_transposed(c, c_row, rows, cols, static_cast<double*>(y), y_row);
+}
+void store_i64(const int64_t* c, int64_t c_row, int64_t rows, int64_t cols, DType dtype, void* y,
+               int64_t y_row) {
+  switch (dtype) {
+    case DType::i64: return store_transposed(c, c_row, rows, cols, static_cast<int64_t*>(y), y_row);
+    case DType::i32: return store_transposed(c, c_row, rows, cols, static_cast<int32_t*>(y), y_row);
+    case DType::i16: return store_transposed(c, c_row, rows, cols, static_cast<int16_t*>(y), y_row);
+    case DType::boolean:
+      return store_transposed(c, c_row, rows, cols, static_cast<BoolStore*>(y), y_row);
+    default: return store_transposed(c, c_row, rows, cols, static_cast<uint8_t*>(y), y_row);
+  }
+}
+
+template <class T, class V>
+constexpr ConvOps<T> conv_ops() {
+  return {static_cast<int>(sizeof(V) / sizeof(T)),
+          {{body<T, V, 1, 1>(), body<T, V, 1, 2>(), body<T, V, 1, 3>(), body<T, V, 1, 4>()},
+           {body<T, V, 2, 1>(), body<T, V, 2, 2>(), body<T, V, 2, 3>(), body<T, V, 2, 4>()}},
+          nullptr,
+          nullptr};
+}
+
+}  // namespace
+
+void set_conv_ops(VectorOps& ops) {
+  ops.conv_f32 = conv_ops<float, FloatV>();
+  ops.conv_f32.copy_image = copy_image_f32, ops.conv_f32.store_transposed = store_f32;
+  ops.conv_f64 = conv_ops<double, DoubleV>();
+  ops.conv_f64.copy_image = copy_image_f64, ops.conv_f64.store_transposed = store_f64;
+  ops.conv_i64 = conv_ops<int64_t, LongV>();
+  ops.conv_i64.copy_image = copy_image_i64, ops.conv_i64.store_transposed = store_i64;
+}
+
+}  // namespace moai::cpu::MOAI_TIER
