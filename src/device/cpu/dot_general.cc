@@ -138,7 +138,8 @@ class DotKernel : public Kernel {
     else if (is_small_)
       thread_scratch_ = SmallGemm<T>(v_, m_, n_, k_, result_).scratch_bytes();
     else
-      shared_scratch_ += PooledGemm<T>(v_, m_, n_, k_, result_).shared_bytes();
+      shared_scratch_ += PooledGemm<T>(v_, m_, n_, k_, result_).shared_bytes(),
+          thread_scratch_ = PooledGemm<T>(v_, m_, n_, k_, result_).thread_bytes();
   }
 
   Status run(std::span<char* const> buffers, RunContext& context) override {

@@ -114,19 +114,23 @@ void multiply_block(const VectorOps& v, const PackedMatrix<T>& a, const PackedMa
   }
 }
 
-// One product at a time, split over the pool: both operands are packed into shared scratch.
+// One product at a time, split over the pool. B is packed into shared scratch first. A too where
+// several blocks of columns read it; else a task packs the rows that it multiplies, which its
+// second cache then still holds.
 template <class T>
 class PooledGemm {
  public:
   PooledGemm(const VectorOps& v, int64_t m, int64_t n, int64_t k, DType result)
-      : v_(v), m_(m), n_(n), k_(k), result_(result) {}
+      : v_(v), o_(GemmType<T>::ops(v)), m_(m), n_(n), k_(k), result_(result) {}
   uint64_t shared_bytes() const {
-    const GemmOps<T>& o = GemmType<T>::ops(v_);
     const int64_t depth = std::min(k_, kDepthMax);
-    int64_t n =
-        (round_up(std::min(m_, kRowsMax), o.mr) + round_up(std::min(n_, kColsMax), o.nr)) * depth;
+    int64_t n = round_up(std::min(n_, kColsMax), o_.nr) * depth;
+    if (!is_narrow(n_)) n += round_up(std::min(m_, kRowsMax), o_.mr) * depth;
     if (!GemmType<T>::is_direct(result_)) n += m_ * n_;
     return static_cast<uint64_t>(n) * sizeof(T) + 128;
+  }
+  uint64_t thread_bytes() const {
+    return static_cast<uint64_t>(block_rows() * std::min(k_, kGemmDepth)) * sizeof(T) + 64;
   }
   void run(MatrixView a, MatrixView b, char* c, RunContext& context) const;
 
@@ -135,10 +139,26 @@ class PooledGemm {
   static constexpr int64_t kPackPanels = 4;
   static constexpr int64_t kBlockRows = 8, kBlockCols = 8;  // panels of a task
 
+  int64_t block_rows() const { return kBlockRows * o_.mr; }
+  int64_t block_cols() const { return kBlockCols * o_.nr; }
+  bool is_narrow(int64_t n) const { return n <= block_cols(); }
+  PackedMatrix<T> packed(T* data, int64_t lines, int width) const {
+    return {data, round_up(lines, width), width};
+  }
+  void pack(MatrixView m, int64_t lines, int64_t k, const PackedMatrix<T>& out,
+            RunContext& context) const {
+    const int64_t step = kPackPanels * out.width;
+    context.pool.run((lines + step - 1) / step, [&](int64_t i, int) {
+      pack_panels(v_, m, lines, k, i * kPackPanels, kPackPanels, out);
+    });
+  }
   void run_part(MatrixView a, MatrixView b, int64_t m, int64_t n, int64_t k, T* c, bool add,
                 T* scratch, RunContext& context) const;
+  void run_rows(MatrixView a, const PackedMatrix<T>& b, int64_t m, int64_t n, int64_t k, T* c,
+                bool add, T* scratch) const;
 
   const VectorOps& v_;
+  const GemmOps<T>& o_;
   int64_t m_, n_, k_;
   DType result_;
 };
@@ -146,25 +166,36 @@ class PooledGemm {
 template <class T>
 void PooledGemm<T>::run_part(MatrixView a, MatrixView b, int64_t m, int64_t n, int64_t k, T* c,
                              bool add, T* scratch, RunContext& context) const {
-  const GemmOps<T>& o = GemmType<T>::ops(v_);
-  const int64_t a_panels = (m + o.mr - 1) / o.mr, b_panels = (n + o.nr - 1) / o.nr;
-  const PackedMatrix<T> pa = {scratch, a_panels * o.mr, o.mr};
-  const PackedMatrix<T> pb = {scratch + pa.padded * k, b_panels * o.nr, o.nr};
-  const MatrixView bt = {b.data, b.dtype, b.col, b.row};  // lines of B are its columns
-  const int64_t a_tasks = (a_panels + kPackPanels - 1) / kPackPanels,
-                b_tasks = (b_panels + kPackPanels - 1) / kPackPanels;
-  context.pool.run(a_tasks + b_tasks, [&](int64_t i, int) {
-    if (i < b_tasks)
-      pack_panels(v_, bt, n, k, i * kPackPanels, kPackPanels, pb);
-    else
-      pack_panels(v_, a, m, k, (i - b_tasks) * kPackPanels, kPackPanels, pa);
-  });
-  const int64_t rows = kBlockRows * o.mr, cols = kBlockCols * o.nr;
-  const int64_t row_blocks = (m + rows - 1) / rows, col_blocks = (n + cols - 1) / cols;
-  context.pool.run(row_blocks * col_blocks, [&](int64_t task, int) {
+  const PackedMatrix<T> pb = packed(scratch, n, o_.nr);
+  pack({b.data, b.dtype, b.col, b.row}, n, k, pb, context);  // lines of B are its columns
+  const int64_t rows = block_rows(), cols = block_cols(), row_blocks = (m + rows - 1) / rows;
+  if (is_narrow(n_)) {
+    context.pool.run(row_blocks, [&](int64_t task, int thread) {
+      const int64_t i = task * rows;
+      run_rows(a.at(i, 0), pb, std::min(rows, m - i), n, k, c + i * n_, add,
+               reinterpret_cast<T*>(context.scratch[thread]));
+    });
+    return;
+  }
+  const PackedMatrix<T> pa = packed(scratch + pb.padded * k, m, o_.mr);
+  pack(a, m, k, pa, context);
+  context.pool.run(row_blocks * ((n + cols - 1) / cols), [&](int64_t task, int) {
     const int64_t i = task % row_blocks * rows, j = task / row_blocks * cols;
     multiply_block(v_, pa, pb, k, i, std::min(m, i + rows), j, std::min(n, j + cols), c, n_, add);
   });
+}
+
+// A block of rows by all of a narrow B, one slab after the other.
+template <class T>
+void PooledGemm<T>::run_rows(MatrixView a, const PackedMatrix<T>& b, int64_t m, int64_t n,
+                             int64_t k, T* c, bool add, T* scratch) const {
+  const PackedMatrix<T> pa = packed(scratch, m, o_.mr);
+  for (int64_t k0 = 0; k0 < k; k0 += kGemmDepth) {
+    const int64_t depth = std::min(kGemmDepth, k - k0);
+    pack_all(v_, a.at(0, k0), m, depth, pa);
+    const PackedMatrix<T> slab = {b.data + k0 * b.padded, b.padded, b.width};
+    multiply_block(v_, pa, slab, depth, 0, m, 0, n, c, n_, add || k0 > 0);
+  }
 }
 
 template <class T>
