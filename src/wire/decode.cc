@@ -1,5 +1,8 @@
 // FlatBuffers -> structs. Peer bytes: verified, bounded, then copied out. Nothing here trusts a
 // count.
+#include <bit>
+#include <cstring>
+
 #include "src/wire/codec.h"
 
 namespace moai::wire {
@@ -24,16 +27,14 @@ class In {
   bool ok() const { return table_ != nullptr; }
   const T* operator->() const { return table_; }
 
-  // Into what is there, so that a message decoded again and again keeps its memory.
-  template <class E>
-  void read(const flatbuffers::Vector<E>* v, std::vector<E>& to) {
-    if (!v || !count(v->size() * sizeof(E))) return to.clear();
-    to.assign(v->begin(), v->end());
-  }
-  void read(const flatbuffers::Vector<uint8_t>* v, Bytes& to) {
-    if (!v || !count(v->size())) return to.clear();
-    const auto* p = reinterpret_cast<const std::byte*>(v->data());
-    to.assign(p, p + v->size());
+  // Into what is there, so that a message decoded again and again keeps its memory. A peer may lay
+  // a column where its elements are not aligned: bytes are copied, elements never read in place.
+  template <class E, class To>
+  void read(const flatbuffers::Vector<E>* v, std::vector<To>& to) {
+    static_assert(sizeof(E) == sizeof(To) && std::endian::native == std::endian::little);
+    size_t n = v && count(v->size() * sizeof(E)) ? v->size() : 0;
+    to.resize(n);
+    if (n != 0) std::memcpy(to.data(), v->Data(), n * sizeof(E));
   }
   void read(const flatbuffers::String* s, std::string& to) {
     if (!s || !count(s->size())) return to.clear();
@@ -46,16 +47,18 @@ class In {
     size_t n = a ? a->size() : 0;
     if (n != (b ? b->size() : 0)) return fail(why);
     if (n == 0 || !count(n * sizeof(A)) || !count(n * sizeof(B))) return;
-    for (flatbuffers::uoffset_t i = 0; i < n; i++) each(a->Get(i), b->Get(i));
+    for (flatbuffers::uoffset_t i = 0; i < n; i++) each(element(a, i), element(b, i));
   }
   void read(const flatbuffers::Vector<uint8_t>* text, const flatbuffers::Vector<uint32_t>* ends,
             std::vector<std::string>& to) {
     to.clear();
     if (!ends || !count(ends->size() * 4) || !count(text ? text->size() : 0)) return;
     uint32_t at = 0, size = text ? text->size() : 0;
-    for (uint32_t end : *ends) {
+    for (flatbuffers::uoffset_t i = 0; i < ends->size(); i++) {
+      uint32_t end = element(ends, i);
       if (end < at || end > size) return fail("a text list that goes back or beyond its end");
-      to.emplace_back(reinterpret_cast<const char*>(text->data()) + at, end - at);
+      const auto* from = text ? reinterpret_cast<const char*>(text->data()) + at : "";
+      to.emplace_back(from, end - at);
       at = end;
     }
     if (at != size) fail("a text list that is longer than its ends");
@@ -64,7 +67,7 @@ class In {
     Shape s;
     if (!v || !count(v->size() * 8)) return s;
     if (v->size() > kRankMax) return fail("a shape of rank over 8"), s;
-    for (int64_t d : *v) s.push_back(d);
+    for (flatbuffers::uoffset_t i = 0; i < v->size(); i++) s.push_back(element(v, i));
     return s;
   }
   DType dtype(uint8_t value) {
@@ -81,6 +84,12 @@ class In {
   Status refuse() const { return malformed(name_, "it is no valid FlatBuffer"); }
 
  private:
+  template <class E>
+  static E element(const flatbuffers::Vector<E>* v, flatbuffers::uoffset_t i) {
+    E value;
+    std::memcpy(&value, v->Data() + i * sizeof(E), sizeof value);
+    return value;
+  }
   bool count(size_t n) {
     visited_ += n;
     if (visited_ <= size_) return true;
