@@ -26,6 +26,8 @@ constexpr Row kRows[] = {
     {"frames_received", "received", "frames"},
     {"bytes_up", "data up", "bytes"},
     {"bytes_down", "data down", "bytes"},
+    {"worker_plans_built", "plans built", "plans"},
+    {"worker_allocations", "allocations of the worker", "calls"},
     {"fallbacks", "ops run on the client", "calls"},
     {"transport", "transport", ""},
 };

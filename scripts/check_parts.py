@@ -115,7 +115,8 @@ def fuzz():
         corpus.mkdir(parents=True, exist_ok=True)
         seeds = ROOT / "tests" / "fuzz" / "corpus" / target.name
         extra = [seeds] if seeds.exists() else []
-        code = run([target, "-runs=1000000", "-max_total_time=1500", "-timeout=10", corpus, *extra], f"{target.name}.log")
+        code = run([target, "-runs=1000000", "-max_total_time=1500", "-timeout=10", corpus, *extra], f"{target.name}.log",
+                   env={"UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
         counts[1 if code else 0] += 1
     return counts
 

@@ -3,9 +3,13 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <utility>
 
 namespace moai::transport {
 namespace {
+
+// A longer buffer goes with its message; such are rare.
+constexpr size_t kKeptBodyBytes = 256 << 10;
 
 Status out_of_memory() {
   return {StatusCode::resource_exhausted, "[transport] no memory for an incoming message"};
@@ -73,7 +77,10 @@ StatusOr<std::span<std::byte>> MessageAssembler::body_for(const FrameHeader& h) 
     return invalid("[transport] an empty frame inside a message");
   if (!is_open_) {
     is_open_ = true;
-    message_ = {};
+    message_.body.clear();
+    if (message_.body.capacity() > kKeptBodyBytes) std::vector<std::byte>().swap(message_.body);
+    // Buffers go round; one that holds a frame grows no more in a steady exchange.
+    if (message_.body.capacity() < kFrameBodyMax && !grow(kFrameBodyMax, 0)) return out_of_memory();
     message_.kind = h.kind;
     // One message in two frames or more is usually much longer: grow in few steps.
     if ((h.flags & kFlagMore) && !grow(8 * kFrameBodyMax, 0)) return out_of_memory();
@@ -97,9 +104,9 @@ bool MessageAssembler::finish(const FrameHeader& h) {
   return (h.flags & kFlagMore) == 0;
 }
 
-Message MessageAssembler::take() {
+void MessageAssembler::take(Message& into) {
   is_open_ = false;
-  return std::move(message_);
+  std::swap(message_, into);
 }
 
 }  // namespace moai::transport

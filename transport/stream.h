@@ -60,8 +60,8 @@ class MessageAssembler {
   StatusOr<std::span<std::byte>> body_for(const FrameHeader&);
   // True when the frame just placed ended its message.
   bool finish(const FrameHeader&);
-  // The message that finish() ended.
-  Message take();
+  // The message that finish() ended. Its buffer is exchanged for that of `into`.
+  void take(Message& into);
   bool is_empty() const { return !is_open_; }
 
  private:

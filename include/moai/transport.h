@@ -2,7 +2,8 @@
 // It never looks inside a payload.
 //
 // Thread rule: a Connection is used by whoever holds the caller's mutex; wake() alone may be called from
-// anywhere. No call aborts or throws; after the handshake nothing allocates but next_message().
+// anywhere. No call aborts or throws; after the handshake nothing allocates but next_message(), when a message
+// is longer than those that came before.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -58,10 +59,16 @@ class Connection {
   virtual Status send(uint8_t kind, std::span<const std::byte> body, Deadline) = 0;
   // One doorbell, futex wake or writev. Waits only for socket space.
   virtual Status flush(Deadline) = 0;
-  // The next whole message, or code `again` when none has arrived. Bytes are a private copy, checked.
-  virtual StatusOr<Message> next_message() = 0;
-  // Sleeps until a message may be there, wake() was called, or the deadline. Returns ok, deadline_exceeded,
-  // unavailable (peer gone).
+  // The next whole message, or code `again` when none has arrived. Bytes are a private copy, checked. The buffer
+  // that `into` had comes back in a later message.
+  virtual Status next_message(Message& into) = 0;
+  StatusOr<Message> next_message() {
+    Message message;
+    MOAI_RETURN_IF_ERROR(next_message(message));
+    return message;
+  }
+  // Sleeps until a message may be there, wake() was called, or the deadline. Returns ok, deadline_exceeded
+  // (without a text: it is no failure), unavailable (peer gone).
   virtual Status wait(Deadline) = 0;
   // Ends another thread's wait() early.
   virtual void wake() = 0;

@@ -13,31 +13,11 @@ constexpr uint64_t kTakeOverNs = 10'000'000;  // a step shorter than that is not
 constexpr double kWatchSeconds = 0.02;
 constexpr auto kWatchPeriod = std::chrono::milliseconds(10);
 
-template <class M>
-Status decode_into(Item& item, wire::Span body) {
-  StatusOr<M> message = wire::decode<M>(body);
-  if (message.ok()) item.body = std::move(*message);
-  return message.status();
-}
+// More than a client that waits for kUnfinishedSegmentsMax steps has under way.
+constexpr size_t kItems = 64;
 
-Status decode_item(Item& item, wire::Span body) {
-  using wire::Kind;
-  switch (item.kind) {
-    case Kind::segment_end:
-    case Kind::execute: return decode_into<wire::Execute>(item, body);
-    case Kind::segment_def: return decode_into<wire::SegmentDef>(item, body);
-    case Kind::read: return decode_into<wire::Read>(item, body);
-    case Kind::upload: return decode_into<wire::Upload>(item, body);
-    case Kind::window_want: return decode_into<wire::WindowWant>(item, body);
-    case Kind::sync: return decode_into<wire::Sync>(item, body);
-    case Kind::event_record: return decode_into<wire::EventRecord>(item, body);
-    case Kind::error_seen: return decode_into<wire::ErrorSeen>(item, body);
-    case Kind::hints: return decode_into<wire::Hints>(item, body);
-    case Kind::close: return ok_status();
-    default:
-      return invalid("[session] message kind " + std::to_string(static_cast<int>(item.kind)) +
-                     " is none that a client sends");
-  }
+bool is_from_client(wire::Kind kind) {
+  return kind >= wire::Kind::ops && kind <= wire::Kind::close;
 }
 
 }  // namespace
@@ -48,8 +28,14 @@ Line::Line(std::unique_ptr<Connection> connection, MessageTap tap, std::function
     : connection_(std::move(connection)),
       tap_(std::move(tap)),
       on_lost_(std::move(on_lost)),
+      items_(kItems),
       watcher_([this] { watch(); }) {
   mutex_.lock();
+  // How deep the queue gets depends on timing, so every buffer that goes round has room from the
+  // start.
+  for (size_t i = 0; i < kItems; i++) items_.push() = make_item();
+  arrived_.body.reserve(kFrameBytesMax);
+  items_.clear();
 }
 
 Line::~Line() {
@@ -59,28 +45,51 @@ Line::~Line() {
   watcher_.join();
 }
 
-void Line::take(Message message) {
+Item Line::make_item() {
   Item item;
+  item.body.reserve(kFrameBytesMax);
+  return item;
+}
+
+void Line::take() {
+  Item& item = items_.push();
   item.seq = ++received_;
-  item.kind = static_cast<wire::Kind>(message.kind);
-  if (tap_) tap_(message.kind, message.body);
-  if (item.kind == wire::Kind::ops) {
-    StatusOr<wire::Ops> ops = wire::decode<wire::Ops>(message.body);
-    item.status = ops.ok() ? collector_.add(std::move(*ops)) : ops.status();
-  } else {
-    item.status = decode_item(item, message.body);
+  item.kind = static_cast<wire::Kind>(arrived_.kind);
+  item.definition.reset();
+  item.body.swap(arrived_.body);
+  if (tap_) tap_(arrived_.kind, item.body);
+  item.status = prepare(item);
+}
+
+// What cannot wait until the message's turn comes.
+Status Line::prepare(Item& item) {
+  using wire::Kind;
+  switch (item.kind) {
+    case Kind::ops: {
+      MOAI_ASSIGN_OR_RETURN(wire::Ops ops, wire::decode<wire::Ops>(item.body));
+      return collector_.add(std::move(ops));
+    }
+    case Kind::segment_end: {
+      MOAI_ASSIGN_OR_RETURN(wire::Execute execute, wire::decode<wire::Execute>(item.body));
+      item.definition = collector_.finish(execute.segment);
+      return ok_status();
+    }
+    case Kind::segment_def: {
+      MOAI_ASSIGN_OR_RETURN(wire::SegmentDef def, wire::decode<wire::SegmentDef>(item.body));
+      item.definition = collector_.finish(def.segment);
+      return ok_status();
+    }
+    case Kind::hints: return answer_ping(item.body);
+    default:
+      if (is_from_client(item.kind)) return ok_status();
+      return invalid("[session] message kind " + std::to_string(static_cast<int>(item.kind)) +
+                     " is none that a client sends");
   }
-  if (item.status.ok() && item.kind == wire::Kind::segment_end)
-    item.definition = collector_.finish(std::get<wire::Execute>(item.body).segment);
-  if (item.status.ok() && item.kind == wire::Kind::segment_def)
-    item.definition = collector_.finish(std::get<wire::SegmentDef>(item.body).segment);
-  if (item.status.ok() && item.kind == wire::Kind::hints) item.status = answer_ping(item);
-  items_.push_back(std::move(item));
 }
 
 // At once, wherever it stands: a ping asks whether anybody is there.
-Status Line::answer_ping(const Item& item) {
-  const auto& hint = std::get<wire::Hints>(item.body);
+Status Line::answer_ping(wire::Span body) {
+  MOAI_ASSIGN_OR_RETURN(wire::Hints hint, wire::decode<wire::Hints>(body));
   if (hint.key != "ping") return ok_status();
   MOAI_RETURN_IF_ERROR(send(wire::Kind::note, wire::Note{"ping", hint.value}));
   return flush();
@@ -88,12 +97,9 @@ Status Line::answer_ping(const Item& item) {
 
 Status Line::receive_all() {
   while (true) {
-    StatusOr<Message> message = connection_->next_message();
-    if (!message.ok()) {
-      if (message.status().code() == StatusCode::again) return ok_status();
-      return lost_ = message.status();
-    }
-    take(std::move(*message));
+    if (Status status = connection_->next_message(arrived_); !status.ok())
+      return status.code() == StatusCode::again ? ok_status() : lost_ = status;
+    take();
   }
 }
 
@@ -114,11 +120,11 @@ Status Line::receive_more() {
   return ok_status();
 }
 
-StatusOr<Item> Line::next() {
+Status Line::next(Item& into) {
   if (items_.empty()) MOAI_RETURN_IF_ERROR(receive_more());
-  Item item = std::move(items_.front());
-  items_.pop_front();
-  return item;
+  std::swap(into, items_.front());
+  items_.pop();
+  return ok_status();
 }
 
 bool Line::has_next() {
@@ -132,7 +138,7 @@ StatusOr<std::unique_ptr<wire::Segment>> Line::await_definition(const SegmentId&
     Item& item = items_[at];
     if (!item.status.ok()) return item.status;
     if (item.kind == wire::Kind::segment_def && item.definition != nullptr &&
-        std::get<wire::SegmentDef>(item.body).segment == id)
+        item.definition->id == id)
       return std::move(item.definition);
   }
 }

@@ -6,27 +6,24 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
-#include <variant>
 
 #include "moai/transport.h"
+#include "src/base/ring.h"
 #include "src/engine/collector.h"
 #include "src/wire/messages.h"
 
 namespace moai::engine {
 
-// A decoded message. seq counts what the client sent, from 1.
+// A message as it came; whoever consumes it decodes it. seq counts what the client sent, from 1.
 struct Item {
   uint64_t seq = 0;
   wire::Kind kind = wire::Kind::close;
-  Status status;  // why it could not be decoded
-  std::variant<std::monostate, wire::Execute, wire::SegmentDef, wire::Read, wire::Upload,
-               wire::WindowWant, wire::Sync, wire::EventRecord, wire::ErrorSeen, wire::Hints>
-      body;
+  Status status;                              // why it cannot be used
+  wire::Bytes body;                           // not of ops, which are collected as they come
   std::unique_ptr<wire::Segment> definition;  // segment_end, segment_def
 };
 
@@ -42,8 +39,9 @@ class Line {
   Line(const Line&) = delete;
   Line& operator=(const Line&) = delete;
 
-  // The next message in order; waits for it. unavailable: the client is gone.
-  StatusOr<Item> next();
+  // The next message in order; waits for it. unavailable: the client is gone. What `into` had comes
+  // back in a later message, so that nothing is allocated.
+  Status next(Item& into);
   bool has_next();
   size_t depth() const { return items_.size(); }
   // Waits for the definition that answers NeedSegment, wherever it stands among the messages.
@@ -51,11 +49,13 @@ class Line {
 
   template <class M>
   Status send(wire::Kind kind, const M& message) {
-    return connection_->send(static_cast<uint8_t>(kind), wire::encode(message), send_deadline());
+    return connection_->send(static_cast<uint8_t>(kind), encoder_.encode(message), send_deadline());
   }
   Status flush() { return connection_->flush(send_deadline()); }
   Connection& connection() { return *connection_; }
   static Deadline send_deadline();
+  // One to give to next(), with room for a frame.
+  static Item make_item();
 
   // Between the two the watching thread may own the connection; the caller may not touch it.
   void begin_compute();
@@ -64,15 +64,18 @@ class Line {
  private:
   Status receive_all();   // what has arrived, without waiting
   Status receive_more();  // waits for at least one message
-  void take(Message message);
+  void take();
   void watch();
-  Status answer_ping(const Item& item);
+  Status prepare(Item& item);
+  Status answer_ping(wire::Span body);
 
   std::unique_ptr<Connection> connection_;
   MessageTap tap_;
   std::function<void()> on_lost_;
+  wire::Encoder encoder_;
   Collector collector_;
-  std::deque<Item> items_;
+  Message arrived_;
+  Ring<Item> items_;
   uint64_t received_ = 0;
   Status lost_;  // set once the client is gone
 

@@ -35,14 +35,12 @@ class RecordedClient final : public Connection {
   }
   Status flush(Deadline) override { return ok_status(); }
   // One at a time: a recording may be larger than memory.
-  StatusOr<Message> next_message() override {
-    if (std::exchange(has_given_, !has_given_)) return Status{StatusCode::again, "[replay] wait"};
-    Message message;
+  Status next_message(Message& message) override {
+    if (std::exchange(has_given_, !has_given_)) return Status{StatusCode::again, ""};
     Status status = reader_->next(message.kind, message.body);
     if (status.code() == StatusCode::not_found) return unavailable(status.message());
-    if (!status.ok()) return status;
     message.seq = ++result_.messages;
-    return message;
+    return status;
   }
   Status wait(Deadline) override { return ok_status(); }
   void wake() override {}

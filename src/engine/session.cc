@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "moai/limits.h"
 #include "src/base/clock.h"
 #include "src/base/log.h"
+#include "src/base/memory_counts.h"
 #include "src/engine/strided.h"
 
 namespace moai::engine {
@@ -25,6 +27,9 @@ Session::Session(std::unique_ptr<Connection> connection, Device& device, MemoryL
           [this] { lost(); }),
       slabs_(line_, options_.memory_bytes),
       executor_(device, lender, options_.memory_bytes, options_.compiler) {
+  // A first small read or upload may come late, in a step that is steady otherwise.
+  data_.data.reserve(kInlineBytesMax);
+  message_.upload.data.reserve(kInlineBytesMax);
   if (!options_.trace_path.empty()) {
     if (Status status = trace_.open(options_.trace_path); !status.ok())
       log_warning(status.message());
@@ -63,8 +68,8 @@ void Session::record(uint8_t kind, wire::Span body) {
   recording_->add(kind, wire::encode(whole));
 }
 
-void Session::span(const char* name, uint64_t begin_ns, const std::string& detail) {
-  if (trace_.is_open()) trace_.span(name, begin_ns, now_ns(), detail);
+void Session::span(const char* name, uint64_t begin_ns, uint64_t amount, const char* unit) {
+  if (trace_.is_open()) trace_.span(name, begin_ns, now_ns(), std::to_string(amount) + " " + unit);
 }
 
 Status Session::greet() {
@@ -77,50 +82,69 @@ Status Session::greet() {
 Status Session::run() {
   MOAI_RETURN_IF_ERROR(greet());
   while (!is_closed_) {
-    if (!line_.has_next() && finished_seq_ != reported_seq_) MOAI_RETURN_IF_ERROR(send_done());
-    MOAI_ASSIGN_OR_RETURN(Item item, line_.next());
-    if (!item.status.ok()) {
-      (void)fail(item.seq, {item.status, true});
-      return item.status;
+    if (!line_.has_next()) MOAI_RETURN_IF_ERROR(report());
+    MOAI_RETURN_IF_ERROR(line_.next(item_));
+    Status status = item_.status.ok() ? decode() : item_.status;
+    if (!status.ok()) {
+      (void)fail(item_.seq, {status, true});
+      return status;
     }
-    MOAI_RETURN_IF_ERROR(handle(item));
-    finished_seq_ = item.seq;
-    if (std::holds_alternative<wire::Execute>(item.body)) MOAI_RETURN_IF_ERROR(send_done());
+    MOAI_RETURN_IF_ERROR(handle());
+    finished_seq_ = item_.seq;
+    if (item_.kind == wire::Kind::execute || item_.kind == wire::Kind::segment_end)
+      MOAI_RETURN_IF_ERROR(send_done());
   }
   return ok_status();
 }
 
-Status Session::handle(Item& item) {
+Status Session::decode() {
   using wire::Kind;
-  switch (item.kind) {
+  switch (item_.kind) {
     case Kind::segment_end:
-    case Kind::execute: return handle_execute(item, std::get<wire::Execute>(item.body));
+    case Kind::execute: return wire::decode_into(item_.body, message_.execute);
+    case Kind::read: return wire::decode_into(item_.body, message_.read);
+    case Kind::upload: return wire::decode_into(item_.body, message_.upload);
+    case Kind::window_want: return wire::decode_into(item_.body, message_.window_want);
+    case Kind::sync: return wire::decode_into(item_.body, message_.sync);
+    case Kind::event_record: return wire::decode_into(item_.body, message_.event_record);
+    case Kind::error_seen: return wire::decode_into(item_.body, message_.error_seen);
+    case Kind::hints: return wire::decode_into(item_.body, message_.hints);
+    default: return ok_status();
+  }
+}
+
+Status Session::handle() {
+  using wire::Kind;
+  switch (item_.kind) {
+    case Kind::segment_end:
+    case Kind::execute: return handle_execute();
     case Kind::segment_def: {
-      if (item.definition == nullptr) return ok_status();  // answered NeedSegment already
-      StatusOr<const Defined*> defined = define(std::move(*item.definition));
-      return defined.ok() ? ok_status() : fail(item.seq, {defined.status(), true});
+      if (item_.definition == nullptr) return ok_status();  // answered NeedSegment already
+      StatusOr<const Defined*> defined = define(std::move(*item_.definition));
+      return defined.ok() ? ok_status() : fail(item_.seq, {defined.status(), true});
     }
-    case Kind::read: return handle_read(item, std::get<wire::Read>(item.body));
-    case Kind::upload: return handle_upload(item, std::get<wire::Upload>(item.body));
+    case Kind::read: return handle_read(message_.read);
+    case Kind::upload: return handle_upload(message_.upload);
     case Kind::window_want: {
-      Status status = slabs_.want(std::get<wire::WindowWant>(item.body).bytes);
-      return status.code() == StatusCode::resource_exhausted ? fail(item.seq, {status, false})
+      Status status = slabs_.want(message_.window_want.bytes);
+      return status.code() == StatusCode::resource_exhausted ? fail(item_.seq, {status, false})
                                                              : status;
     }
     case Kind::sync: {
       if (!failure_.ok()) return ok_status();  // the client learns of the error instead
-      MOAI_RETURN_IF_ERROR(
-          line_.send(Kind::data, wire::Data{std::get<wire::Sync>(item.body).tag, {}}));
+      if (finished_seq_ != reported_seq_) MOAI_RETURN_IF_ERROR(send_done());
+      data_.tag = message_.sync.tag;
+      data_.data.clear();
+      MOAI_RETURN_IF_ERROR(line_.send(Kind::data, data_));
       return line_.flush();
     }
     case Kind::event_record:
-      events_.emplace_back(std::get<wire::EventRecord>(item.body).id, now_ns());
+      done_.events.emplace_back(message_.event_record.id, now_ns());
       return ok_status();
     case Kind::error_seen:
-      if (!failure_.is_sticky && std::get<wire::ErrorSeen>(item.body).seq == failed_seq_)
-        failure_ = {};
+      if (!failure_.is_sticky && message_.error_seen.seq == failed_seq_) failure_ = {};
       return ok_status();
-    case Kind::hints: return handle_hint(std::get<wire::Hints>(item.body));
+    case Kind::hints: return handle_hint(message_.hints);
     case Kind::close: is_closed_ = true; return ok_status();
     default: return ok_status();  // ops: collected when they arrived
   }
@@ -134,36 +158,36 @@ Status Session::handle_hint(const wire::Hints& hint) {
 
 StatusOr<const Defined*> Session::define(wire::Segment segment) {
   uint64_t begin = now_ns();
-  std::string detail = std::to_string(segment.op_count()) + " ops";
+  size_t ops = segment.op_count();
   StatusOr<const Defined*> defined = segments_.define(std::move(segment));
-  span("decode", begin, detail);
+  span("decode", begin, ops, "ops");
   return defined;
 }
 
-StatusOr<const Defined*> Session::definition_of(Item& item, const wire::Execute& execute) {
-  if (item.kind == wire::Kind::segment_end) return define(std::move(*item.definition));
-  if (const Defined* known = segments_.find(execute.segment)) return known;
-  MOAI_RETURN_IF_ERROR(
-      line_.send(wire::Kind::need_segment, wire::NeedSegment{execute.segment, item.seq}));
+StatusOr<const Defined*> Session::definition_of_item() {
+  if (item_.kind == wire::Kind::segment_end) return define(std::move(*item_.definition));
+  const SegmentId& id = message_.execute.segment;
+  if (const Defined* known = segments_.find(id)) return known;
+  MOAI_RETURN_IF_ERROR(line_.send(wire::Kind::need_segment, wire::NeedSegment{id, item_.seq}));
   MOAI_RETURN_IF_ERROR(line_.flush());
-  MOAI_ASSIGN_OR_RETURN(std::unique_ptr<wire::Segment> segment,
-                        line_.await_definition(execute.segment));
+  MOAI_ASSIGN_OR_RETURN(std::unique_ptr<wire::Segment> segment, line_.await_definition(id));
   return define(std::move(*segment));
 }
 
-Status Session::handle_execute(Item& item, wire::Execute& execute) {
+Status Session::handle_execute() {
+  const wire::Execute& execute = message_.execute;
   if (execute.segment == SegmentId{}) {  // nothing runs: storages died between two cuts
     executor_.kill(execute.deaths);
     return ok_status();
   }
-  StatusOr<const Defined*> defined = definition_of(item, execute);
+  StatusOr<const Defined*> defined = definition_of_item();
   if (!defined.ok()) {
     if (defined.status().code() == StatusCode::unavailable) return defined.status();
-    return fail(item.seq, {defined.status(), true});
+    return fail(item_.seq, {defined.status(), true});
   }
   // In message order even when nothing runs: both ends count alike.
   StatusOr<const std::vector<uint64_t>*> by_slot = bindings_.update((*defined)->segment, execute);
-  if (!by_slot.ok()) return fail(item.seq, {by_slot.status(), true});
+  if (!by_slot.ok()) return fail(item_.seq, {by_slot.status(), true});
   Status status;
   if (failure_.ok()) {
     Failure failure;
@@ -173,7 +197,7 @@ Status Session::handle_execute(Item& item, wire::Execute& execute) {
     }
     if (!failure.ok()) {
       executor_.poison(**defined, execute, failure);
-      status = fail(item.seq, failure);
+      status = fail(item_.seq, failure);
     }
   } else {
     executor_.poison(**defined, execute, failure_);
@@ -182,44 +206,45 @@ Status Session::handle_execute(Item& item, wire::Execute& execute) {
   return status;
 }
 
-Status Session::handle_upload(const Item& item, const wire::Upload& upload) {
+Status Session::handle_upload(const wire::Upload& upload) {
   uint64_t begin = now_ns();
   StatusOr<std::span<const std::byte>> bytes = slabs_.find(upload);
-  if (!bytes.ok()) return fail(item.seq, {bytes.status(), true});
+  if (!bytes.ok()) return fail(item_.seq, {bytes.status(), true});
   if (failure_.is_sticky) return slabs_.release(upload);
   StatusOr<Block> block = executor_.begin_upload(upload.storage, upload.bytes);
   if (block.ok()) {
     executor_.device().copy_in(block->data, bytes->data(), bytes->size());
-    span("upload", begin, std::to_string(upload.bytes) + " bytes");
+    span("upload", begin, upload.bytes, "bytes");
     return slabs_.release(upload);
   }
   bool is_sticky = block.status().code() != StatusCode::resource_exhausted;
   Failure failure{block.status(), is_sticky};
   if (!is_sticky) executor_.poison_upload(upload.storage, upload.bytes, failure);
   MOAI_RETURN_IF_ERROR(slabs_.release(upload));
-  return failure_.ok() ? fail(item.seq, failure) : ok_status();
+  return failure_.ok() ? fail(item_.seq, failure) : ok_status();
 }
 
-Status Session::handle_read(const Item& item, const wire::Read& read) {
+Status Session::handle_read(const wire::Read& read) {
   if (!failure_.ok()) return ok_status();  // the client learns of the error instead
   uint64_t begin = now_ns();
   StatusOr<const Stored*> stored = executor_.find_readable(read);
-  if (!stored.ok()) return fail(item.seq, {stored.status(), false});
+  if (!stored.ok()) return fail(item_.seq, {stored.status(), false});
   if (read.window != 0 && read.offset > kWindowBytesMax)
-    return fail(item.seq, {invalid("[read] the place in the window is out of range"), true});
+    return fail(item_.seq, {invalid("[read] the place in the window is out of range"), true});
   if (read.window == 0 && view_bytes(read.view) > kInlineReadBytesMax)
-    return fail(item.seq, {invalid("[read] " + std::to_string(view_bytes(read.view)) +
-                                   " bytes do not fit a message; give a window"),
-                           false});
+    return fail(item_.seq, {invalid("[read] " + std::to_string(view_bytes(read.view)) +
+                                    " bytes do not fit a message; give a window"),
+                            false});
   MOAI_RETURN_IF_ERROR(read.window == 0 ? send_read(read, **stored) : write_read(read, **stored));
-  span("read", begin, std::to_string(view_bytes(read.view)) + " bytes");
+  span("read", begin, view_bytes(read.view), "bytes");
   return line_.flush();
 }
 
 Status Session::send_read(const wire::Read& read, const Stored& stored) {
-  wire::Data data{read.tag, std::vector<std::byte>(view_bytes(read.view))};
-  gather(executor_.device(), read.view, stored.block.data, data.data.data());
-  return line_.send(wire::Kind::data, data);
+  data_.tag = read.tag;
+  data_.data.resize(view_bytes(read.view));
+  gather(executor_.device(), read.view, stored.block.data, gather_scratch_, data_.data.data());
+  return line_.send(wire::Kind::data, data_);
 }
 
 Status Session::write_read(const wire::Read& read, const Stored& stored) {
@@ -230,15 +255,19 @@ Status Session::write_read(const wire::Read& read, const Stored& stored) {
   if (staging_.size() < chunk) staging_.resize(chunk);
   const std::byte* from =
       stored.block.data + read.view.offset * static_cast<int64_t>(size_of(read.view.dtype));
-  if (!is_row) gather(executor_.device(), read.view, stored.block.data, staging_.data());
+  if (!is_row)
+    gather(executor_.device(), read.view, stored.block.data, gather_scratch_, staging_.data());
   for (uint64_t done = 0; done < bytes; done += chunk) {
     uint64_t size = std::min(chunk, bytes - done);
     if (is_row) executor_.device().copy_out(staging_.data(), from + done, size);
     MOAI_RETURN_IF_ERROR(line_.connection().write(
         window, read.offset + done, std::span(staging_.data(), size), Line::send_deadline()));
   }
-  if (staging_.size() > 16 * kStagingBytes) staging_ = {};
-  return line_.send(wire::Kind::data, wire::Data{read.tag, {}});
+  for (std::vector<std::byte>* scratch : {&staging_, &gather_scratch_})
+    if (scratch->size() > 16 * kStagingBytes) std::vector<std::byte>().swap(*scratch);
+  data_.tag = read.tag;
+  data_.data.clear();
+  return line_.send(wire::Kind::data, data_);
 }
 
 Status Session::fail(uint64_t seq, const Failure& failure) {
@@ -253,21 +282,32 @@ Status Session::fail(uint64_t seq, const Failure& failure) {
   return line_.flush();
 }
 
+// While nothing is left to do. Only executions and events are told unasked: each frame wakes the
+// client.
+Status Session::report() {
+  if (!done_.events.empty()) return send_done();
+  if (options_.on_progress)
+    options_.on_progress(executor_.values().live_bytes(), executor_.counters().busy_ns);
+  return ok_status();
+}
+
 Status Session::send_done() {
   const ExecutorCounters& counters = executor_.counters();
-  wire::Done done;
+  wire::Done& done = done_;
   done.seq = reported_seq_ = finished_seq_;
   done.busy_ns = counters.busy_ns;
   done.live_bytes = executor_.values().live_bytes();
   done.peak_bytes = std::max(counters.peak_bytes, done.live_bytes);
   done.queue_depth = static_cast<uint32_t>(line_.depth());
-  done.events = std::exchange(events_, {});
   done.plans_built = executor_.plans().plans_built();
   done.kernels_built = executor_.plans().kernels_built();
   done.plan_hits = executor_.plans().hits();
   done.run_allocations = counters.run_allocations;
-  if (options_.on_progress) options_.on_progress(done.live_bytes, done.busy_ns);
+  done.frames_received = line_.connection().counters().frames_received;
+  done.allocations = memory_counts.allocations.load(std::memory_order_relaxed);
+  done.mappings = memory_counts.mappings.load(std::memory_order_relaxed);
   MOAI_RETURN_IF_ERROR(line_.send(wire::Kind::done, done));
+  done.events.clear();
   return line_.flush();
 }
 

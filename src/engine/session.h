@@ -38,20 +38,22 @@ class Session {
 
  private:
   Status greet();
-  Status handle(Item& item);
-  Status handle_execute(Item& item, wire::Execute& execute);
+  Status decode();
+  Status handle();
+  Status handle_execute();
   StatusOr<const Defined*> define(wire::Segment segment);
-  StatusOr<const Defined*> definition_of(Item& item, const wire::Execute& execute);
-  Status handle_upload(const Item& item, const wire::Upload& upload);
-  Status handle_read(const Item& item, const wire::Read& read);
+  StatusOr<const Defined*> definition_of_item();
+  Status handle_upload(const wire::Upload& upload);
+  Status handle_read(const wire::Read& read);
   Status send_read(const wire::Read& read, const Stored& stored);
   Status write_read(const wire::Read& read, const Stored& stored);
   Status handle_hint(const wire::Hints& hint);
   Status fail(uint64_t seq, const Failure& failure);
+  Status report();
   Status send_done();
   void lost();
   void record(uint8_t kind, wire::Span body);
-  void span(const char* name, uint64_t begin_ns, const std::string& detail);
+  void span(const char* name, uint64_t begin_ns, uint64_t amount, const char* unit);
 
   SessionOptions options_;
   std::unique_ptr<RecordingWriter> recording_;
@@ -61,12 +63,26 @@ class Session {
   SegmentStore segments_;
   RecentBindings bindings_;
   Executor executor_;
-  std::vector<std::byte> staging_;
+
+  // The message under way, and what answers it: their memory serves the next ones.
+  Item item_ = Line::make_item();
+  struct Decoded {
+    wire::Execute execute;
+    wire::Read read;
+    wire::Upload upload;
+    wire::WindowWant window_want;
+    wire::Sync sync;
+    wire::EventRecord event_record;
+    wire::ErrorSeen error_seen;
+    wire::Hints hints;
+  } message_;
+  wire::Data data_;
+  wire::Done done_;
+  std::vector<std::byte> staging_, gather_scratch_;
 
   Failure failure_;  // what ErrorSeen has to answer; ok: all runs
   uint64_t failed_seq_ = 0;
   uint64_t finished_seq_ = 0, reported_seq_ = 0;
-  std::vector<std::pair<uint64_t, uint64_t>> events_;
   bool is_closed_ = false;
 };
 

@@ -31,7 +31,10 @@ StatusOr<Message> await_message(Connection& connection, wire::Kind kind, Deadlin
     if (message.ok() && message->kind == static_cast<uint8_t>(kind)) return message;
     if (message.ok()) continue;
     if (message.status().code() != StatusCode::again) return message.status();
-    MOAI_RETURN_IF_ERROR(connection.wait(deadline));
+    Status waited = connection.wait(deadline);
+    if (waited.code() == StatusCode::deadline_exceeded)
+      return Status(waited.code(), "[status] the other process did not answer in time");
+    MOAI_RETURN_IF_ERROR(waited);
   }
 }
 

@@ -1,7 +1,6 @@
 #include "src/engine/strided.h"
 
 #include <cstring>
-#include <vector>
 
 namespace moai::engine {
 
@@ -50,7 +49,8 @@ void copy_row_of(size_t size, const std::byte* from, int64_t stride, int64_t cou
 
 }  // namespace
 
-void gather(Device& device, const wire::View& view, const std::byte* block, std::byte* out) {
+void gather(Device& device, const wire::View& view, const std::byte* block,
+            std::vector<std::byte>& host, std::byte* out) {
   int64_t count = view.sizes.numel();
   if (count == 0) return;
   auto size = static_cast<int64_t>(size_of(view.dtype));
@@ -59,7 +59,7 @@ void gather(Device& device, const wire::View& view, const std::byte* block, std:
 
   // One copy of what the view spans, then rows on the host: a device has no strided copy.
   Extent span = extent_of(view);
-  std::vector<std::byte> host(static_cast<size_t>((span.high - span.low + 1) * size));
+  host.resize(static_cast<size_t>((span.high - span.low + 1) * size));
   device.copy_out(host.data(), block + span.low * size, host.size());
   int last = view.sizes.rank() - 1;
   int64_t row = view.sizes[last], at = view.offset - span.low;

@@ -139,13 +139,12 @@ Status Driver::flush() {
 
 void Driver::drain() {
   while (lost_.ok()) {
-    StatusOr<Message> message = connection_->next_message();
-    if (!message.ok()) {
-      if (message.status().code() != StatusCode::again) (void)check(message.status());
+    if (Status status = connection_->next_message(arrived_); !status.ok()) {
+      if (status.code() != StatusCode::again) (void)check(status);
       return;
     }
     messages_++;
-    on_message_(static_cast<wire::Kind>(message->kind), message->body);
+    on_message_(static_cast<wire::Kind>(arrived_.kind), arrived_.body);
   }
 }
 

@@ -44,7 +44,7 @@ class Driver : public std::enable_shared_from_this<Driver> {
   Status send(wire::Kind kind, wire::Span body);
   template <class M>
   Status send_message(wire::Kind kind, const M& message) {
-    return send(kind, wire::encode(message));
+    return send(kind, encoder_.encode(message));
   }
   uint64_t seq() const { return seq_; }
   Status flush();
@@ -87,6 +87,8 @@ class Driver : public std::enable_shared_from_this<Driver> {
   Turn turn_;  // guards what follows
   std::unique_ptr<Connection> connection_;
   wire::Hello peer_;
+  wire::Encoder encoder_;
+  Message arrived_;
   std::string url_;
   Status lost_;
   uint64_t seq_ = 0, messages_ = 0;  // sent, received

@@ -38,6 +38,12 @@ struct SessionOptions {
   std::function<bool()> poll;  // false: stop waiting
 };
 
+// What the worker said about itself in its last Done.
+struct WorkerCounters {
+  uint64_t frames_received = 0, plans_built = 0, kernels_built = 0, plan_hits = 0;
+  uint64_t allocations = 0, mappings = 0;  // calls of malloc and of mmap
+};
+
 // Counters of `moai run --stats`; all since the process began.
 struct SessionCounters {
   uint64_t steps = 0, ops_recorded = 0, views = 0, blocking_round_trips = 0;
@@ -46,6 +52,7 @@ struct SessionCounters {
   uint64_t frames_sent = 0, frames_received = 0;
   uint64_t waits_read = 0, waits_sync = 0, waits_upload = 0, waits_run_ahead = 0, waits_memory = 0;
   std::string transport;
+  WorkerCounters worker;
 };
 
 struct MemoryInfo {

@@ -1,4 +1,8 @@
-// FlatBuffers -> structs. Peer bytes: verified, bounded, then copied out. Nothing here trusts a count.
+// FlatBuffers -> structs. Peer bytes: verified, bounded, then copied out. Nothing here trusts a
+// count.
+#include <bit>
+#include <cstring>
+
 #include "src/wire/codec.h"
 
 namespace moai::wire {
@@ -8,52 +12,62 @@ Status malformed(std::string_view message, std::string_view why) {
   return invalid("[wire] " + std::string(message) + " message is malformed: " + std::string(why));
 }
 
-// Reads the fields of one verified table and adds up what its vectors hold: FlatBuffers lets vectors share
-// bytes, so their sum is checked against the buffer.
+// Reads the fields of one verified table and adds up what its vectors hold: FlatBuffers lets
+// vectors share bytes, so their sum is checked against the buffer.
 template <class T>
 class In {
  public:
   In(std::string_view name, Span bytes) : name_(name), size_(bytes.size()) {
     const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
     flatbuffers::Verifier verifier(data, bytes.size(), /*max_depth=*/8, /*max_tables=*/8);
-    if (bytes.size() < 8 || bytes.size() > kMessageBytesMax || !verifier.VerifyBuffer<T>(nullptr)) return;
+    if (bytes.size() < 8 || bytes.size() > kMessageBytesMax || !verifier.VerifyBuffer<T>(nullptr))
+      return;
     table_ = flatbuffers::GetRoot<T>(data);
   }
   bool ok() const { return table_ != nullptr; }
   const T* operator->() const { return table_; }
 
-  template <class E>
-  std::vector<E> vec(const flatbuffers::Vector<E>* v) {
-    if (!v || !count(v->size() * sizeof(E))) return {};
-    return std::vector<E>(v->begin(), v->end());
+  // Into what is there, so that a message decoded again and again keeps its memory. A peer may lay
+  // a column where its elements are not aligned: bytes are copied, elements never read in place.
+  template <class E, class To>
+  void read(const flatbuffers::Vector<E>* v, std::vector<To>& to) {
+    static_assert(sizeof(E) == sizeof(To) && std::endian::native == std::endian::little);
+    size_t n = v && count(v->size() * sizeof(E)) ? v->size() : 0;
+    to.resize(n);
+    if (n != 0) std::memcpy(to.data(), v->Data(), n * sizeof(E));
   }
-  Bytes bytes(const flatbuffers::Vector<uint8_t>* v) {
-    if (!v || !count(v->size())) return {};
-    const auto* p = reinterpret_cast<const std::byte*>(v->data());
-    return Bytes(p, p + v->size());
+  void read(const flatbuffers::String* s, std::string& to) {
+    if (!s || !count(s->size())) return to.clear();
+    to.assign(s->c_str(), s->size());
   }
-  std::string str(const flatbuffers::String* s) {
-    if (!s || !count(s->size())) return {};
-    return s->str();
+  // Two columns of equal length, element by element.
+  template <class A, class B, class Each>
+  void pairs(const flatbuffers::Vector<A>* a, const flatbuffers::Vector<B>* b, std::string_view why,
+             Each each) {
+    size_t n = a ? a->size() : 0;
+    if (n != (b ? b->size() : 0)) return fail(why);
+    if (n == 0 || !count(n * sizeof(A)) || !count(n * sizeof(B))) return;
+    for (flatbuffers::uoffset_t i = 0; i < n; i++) each(element(a, i), element(b, i));
   }
-  std::vector<std::string> strings(const flatbuffers::Vector<uint8_t>* text,
-                                   const flatbuffers::Vector<uint32_t>* ends) {
-    std::vector<std::string> out;
-    if (!ends || !count(ends->size() * 4) || !count(text ? text->size() : 0)) return out;
+  void read(const flatbuffers::Vector<uint8_t>* text, const flatbuffers::Vector<uint32_t>* ends,
+            std::vector<std::string>& to) {
+    to.clear();
+    if (!ends || !count(ends->size() * 4) || !count(text ? text->size() : 0)) return;
     uint32_t at = 0, size = text ? text->size() : 0;
-    for (uint32_t end : *ends) {
-      if (end < at || end > size) return fail("a text list that goes back or beyond its end"), out;
-      out.emplace_back(reinterpret_cast<const char*>(text->data()) + at, end - at);
+    for (flatbuffers::uoffset_t i = 0; i < ends->size(); i++) {
+      uint32_t end = element(ends, i);
+      if (end < at || end > size) return fail("a text list that goes back or beyond its end");
+      const auto* from = text ? reinterpret_cast<const char*>(text->data()) + at : "";
+      to.emplace_back(from, end - at);
       at = end;
     }
     if (at != size) fail("a text list that is longer than its ends");
-    return out;
   }
   Shape shape(const flatbuffers::Vector<int64_t>* v) {
     Shape s;
     if (!v || !count(v->size() * 8)) return s;
     if (v->size() > kRankMax) return fail("a shape of rank over 8"), s;
-    for (int64_t d : *v) s.push_back(d);
+    for (flatbuffers::uoffset_t i = 0; i < v->size(); i++) s.push_back(element(v, i));
     return s;
   }
   DType dtype(uint8_t value) {
@@ -66,14 +80,16 @@ class In {
   void require(bool condition, std::string_view why) {
     if (!condition) fail(why);
   }
-  template <class M>
-  StatusOr<M> finish(M message) {
-    if (!why_.empty()) return malformed(name_, why_);
-    return message;
-  }
+  Status result() const { return why_.empty() ? ok_status() : malformed(name_, why_); }
   Status refuse() const { return malformed(name_, "it is no valid FlatBuffer"); }
 
  private:
+  template <class E>
+  static E element(const flatbuffers::Vector<E>* v, flatbuffers::uoffset_t i) {
+    E value;
+    std::memcpy(&value, v->Data() + i * sizeof(E), sizeof value);
+    return value;
+  }
   bool count(size_t n) {
     visited_ += n;
     if (visited_ <= size_) return true;
@@ -83,15 +99,18 @@ class In {
   std::string_view name_;
   size_t size_, visited_ = 0;
   const T* table_ = nullptr;
-  std::string why_;
+  std::string_view why_;
 };
 
-template <class T>
-void read_views(In<fb::Ops>& in, const T& dims, Segment& s) {
-  auto dtype = in.vec(in->view_dtype());
-  auto flags = in.vec(in->view_flags());
-  auto rank = in.vec(in->view_rank());
-  auto offset = in.vec(in->view_offset());
+void read_views(In<fb::Ops>& in, Segment& s) {
+  std::vector<uint8_t> dtype, flags, rank;
+  std::vector<int64_t> offset, dims;
+  in.read(in->view_dims(), dims);
+  in.read(in->view_dtype(), dtype);
+  in.read(in->view_flags(), flags);
+  in.read(in->view_rank(), rank);
+  in.read(in->view_offset(), offset);
+  s.views.clear();
   if (flags.size() != dtype.size() || rank.size() != dtype.size() || offset.size() != dtype.size())
     return in.fail("view columns of different lengths");
   size_t at = 0;
@@ -110,77 +129,52 @@ void read_views(In<fb::Ops>& in, const T& dims, Segment& s) {
   in.require(at == dims.size(), "view sizes that belong to no view");
 }
 
-}  // namespace
-
-template <>
-StatusOr<Hello> decode<Hello>(Span b) {
-  In<fb::Hello> in("Hello", b);
-  if (!in.ok()) return in.refuse();
-  Hello m;
+void read(In<fb::Hello>& in, Hello& m) {
   m.protocol = in->protocol();
-  m.version = in.str(in->version());
-  m.command = in.str(in->command());
+  in.read(in->version(), m.version);
+  in.read(in->command(), m.command);
   m.pid = in->pid();
   m.memory_bytes = in->memory_bytes();
-  m.device = in.str(in->device());
-  return in.finish(std::move(m));
+  in.read(in->device(), m.device);
 }
 
-template <>
-StatusOr<Ops> decode<Ops>(Span b) {
-  In<fb::Ops> in("Ops", b);
-  if (!in.ok()) return in.refuse();
-  Ops m;
+void read(In<fb::Ops>& in, Ops& m) {
   Segment& s = m.part;
   m.first_op = in->first_op();
-  s.names = in.strings(in->names(), in->name_ends());
-  s.texts = in.strings(in->texts(), in->text_ends());
-  auto slot_bytes = in.vec(in->slot_bytes());
-  auto slot_fresh = in.vec(in->slot_fresh());
-  in.require(slot_bytes.size() == slot_fresh.size(), "slot columns of different lengths");
-  for (size_t i = 0; i < slot_bytes.size() && i < slot_fresh.size(); i++)
-    s.slots.push_back({slot_bytes[i], slot_fresh[i] != 0});
-  read_views(in, in.vec(in->view_dims()), s);
-  s.op_name = in.vec(in->op_name());
-  s.op_end = in.vec(in->op_end());
+  in.read(in->names(), in->name_ends(), s.names);
+  in.read(in->texts(), in->text_ends(), s.texts);
+  s.slots.clear();
+  in.pairs(in->slot_bytes(), in->slot_fresh(), "slot columns of different lengths",
+           [&](uint64_t bytes, uint8_t is_fresh) {
+             s.slots.push_back({bytes, is_fresh != 0});
+           });
+  read_views(in, s);
+  in.read(in->op_name(), s.op_name);
+  in.read(in->op_end(), s.op_end);
   in.require(s.op_name.size() == s.op_end.size(), "op columns of different lengths");
-  s.words = in.vec(in->words());
+  in.read(in->words(), s.words);
   s.scalar_count = in->scalar_count();
-  return in.finish(std::move(m));
 }
 
-template <>
-StatusOr<Execute> decode<Execute>(Span b) {
-  In<fb::Execute> in("Execute", b);
-  if (!in.ok()) return in.refuse();
-  Execute m;
+void read(In<fb::Execute>& in, Execute& m) {
   m.segment = {in->segment_hi(), in->segment_lo()};
   m.first_fresh_id = in->first_fresh_id();
   m.is_whole = in->is_whole();
-  auto slots = in.vec(in->binding_slots());
-  auto ids = in.vec(in->binding_ids());
-  in.require(slots.size() == ids.size(), "binding columns of different lengths");
-  for (size_t i = 0; i < slots.size() && i < ids.size(); i++) m.bindings.emplace_back(slots[i], ids[i]);
-  m.live_out = in.vec(in->live_out());
+  m.bindings.clear();
+  in.pairs(in->binding_slots(), in->binding_ids(), "binding columns of different lengths",
+           [&](uint32_t slot, uint64_t id) { m.bindings.emplace_back(slot, id); });
+  in.read(in->live_out(), m.live_out);
   for (size_t i = 1; i < m.live_out.size(); i++)
     in.require(m.live_out[i - 1] < m.live_out[i], "live-out slots that do not ascend");
-  m.scalars = in.vec(in->scalars());
-  m.deaths = in.vec(in->deaths());
-  return in.finish(std::move(m));
+  in.read(in->scalars(), m.scalars);
+  in.read(in->deaths(), m.deaths);
 }
 
-template <>
-StatusOr<SegmentDef> decode<SegmentDef>(Span b) {
-  In<fb::SegmentDef> in("SegmentDef", b);
-  if (!in.ok()) return in.refuse();
-  return in.finish(SegmentDef{{in->segment_hi(), in->segment_lo()}});
+void read(In<fb::SegmentDef>& in, SegmentDef& m) {
+  m.segment = {in->segment_hi(), in->segment_lo()};
 }
 
-template <>
-StatusOr<Read> decode<Read>(Span b) {
-  In<fb::Read> in("Read", b);
-  if (!in.ok()) return in.refuse();
-  Read m;
+void read(In<fb::Read>& in, Read& m) {
   m.storage = in->storage();
   m.view.dtype = in.dtype(in->dtype());
   m.view.is_conj = in->flags() & 1;
@@ -192,164 +186,123 @@ StatusOr<Read> decode<Read>(Span b) {
   m.tag = in->tag();
   m.window = in->window();
   m.offset = in->offset();
-  return in.finish(std::move(m));
 }
 
-template <>
-StatusOr<Upload> decode<Upload>(Span b) {
-  In<fb::Upload> in("Upload", b);
-  if (!in.ok()) return in.refuse();
-  Upload m;
+void read(In<fb::Upload>& in, Upload& m) {
   m.storage = in->storage();
   m.bytes = in->bytes();
   m.tag = in->tag();
   m.window = in->window();
   m.offset = in->offset();
-  m.data = in.bytes(in->data());
+  in.read(in->data(), m.data);
   in.require(m.bytes <= kStorageBytesMax, "more bytes than a storage may have");
   in.require(m.window != 0 || m.data.size() == m.bytes, "inline data of another length");
-  return in.finish(std::move(m));
 }
 
-template <>
-StatusOr<WindowWant> decode<WindowWant>(Span b) {
-  In<fb::WindowWant> in("WindowWant", b);
-  if (!in.ok()) return in.refuse();
-  return in.finish(WindowWant{in->bytes()});
-}
-template <>
-StatusOr<Sync> decode<Sync>(Span b) {
-  In<fb::Sync> in("Sync", b);
-  if (!in.ok()) return in.refuse();
-  return in.finish(Sync{in->tag(), in->plans()});
-}
-template <>
-StatusOr<EventRecord> decode<EventRecord>(Span b) {
-  In<fb::EventRecord> in("EventRecord", b);
-  if (!in.ok()) return in.refuse();
-  return in.finish(EventRecord{in->id()});
-}
-template <>
-StatusOr<ErrorSeen> decode<ErrorSeen>(Span b) {
-  In<fb::ErrorSeen> in("ErrorSeen", b);
-  if (!in.ok()) return in.refuse();
-  return in.finish(ErrorSeen{in->seq()});
-}
-template <>
-StatusOr<Hints> decode<Hints>(Span b) {
-  In<fb::Hints> in("Hints", b);
-  if (!in.ok()) return in.refuse();
-  Hints m{in.str(in->key()), in.str(in->value())};
-  return in.finish(std::move(m));
+void read(In<fb::WindowWant>& in, WindowWant& m) { m = {in->bytes()}; }
+void read(In<fb::Sync>& in, Sync& m) { m = {in->tag(), in->plans()}; }
+void read(In<fb::EventRecord>& in, EventRecord& m) { m = {in->id()}; }
+void read(In<fb::ErrorSeen>& in, ErrorSeen& m) { m = {in->seq()}; }
+void read(In<fb::Hints>& in, Hints& m) {
+  in.read(in->key(), m.key);
+  in.read(in->value(), m.value);
 }
 
-template <>
-StatusOr<Done> decode<Done>(Span b) {
-  In<fb::Done> in("Done", b);
-  if (!in.ok()) return in.refuse();
-  Done m;
+void read(In<fb::Done>& in, Done& m) {
   m.seq = in->seq();
   m.busy_ns = in->busy_ns();
   m.live_bytes = in->live_bytes();
   m.peak_bytes = in->peak_bytes();
   m.queue_depth = in->queue_depth();
-  auto ids = in.vec(in->event_ids());
-  auto ns = in.vec(in->event_ns());
-  in.require(ids.size() == ns.size(), "event columns of different lengths");
-  for (size_t i = 0; i < ids.size() && i < ns.size(); i++) m.events.emplace_back(ids[i], ns[i]);
+  m.events.clear();
+  in.pairs(in->event_ids(), in->event_ns(), "event columns of different lengths",
+           [&](uint64_t id, uint64_t ns) { m.events.emplace_back(id, ns); });
   m.plans_built = in->plans_built();
   m.kernels_built = in->kernels_built();
   m.plan_hits = in->plan_hits();
   m.run_allocations = in->run_allocations();
-  return in.finish(std::move(m));
+  m.frames_received = in->frames_received();
+  m.allocations = in->allocations();
+  m.mappings = in->mappings();
 }
 
-template <>
-StatusOr<Data> decode<Data>(Span b) {
-  In<fb::Data> in("Data", b);
-  if (!in.ok()) return in.refuse();
-  Data m{in->tag(), in.bytes(in->data())};
-  return in.finish(std::move(m));
+void read(In<fb::Data>& in, Data& m) {
+  m.tag = in->tag();
+  in.read(in->data(), m.data);
 }
-template <>
-StatusOr<WindowGrant> decode<WindowGrant>(Span b) {
-  In<fb::WindowGrant> in("WindowGrant", b);
-  if (!in.ok()) return in.refuse();
-  return in.finish(WindowGrant{in->handle(), in->bytes()});
-}
-template <>
-StatusOr<WindowFree> decode<WindowFree>(Span b) {
-  In<fb::WindowFree> in("WindowFree", b);
-  if (!in.ok()) return in.refuse();
-  return in.finish(WindowFree{in->handle(), in->offset(), in->bytes()});
-}
-template <>
-StatusOr<NeedSegment> decode<NeedSegment>(Span b) {
-  In<fb::NeedSegment> in("NeedSegment", b);
-  if (!in.ok()) return in.refuse();
-  return in.finish(NeedSegment{{in->segment_hi(), in->segment_lo()}, in->seq()});
+void read(In<fb::WindowGrant>& in, WindowGrant& m) { m = {in->handle(), in->bytes()}; }
+void read(In<fb::WindowFree>& in, WindowFree& m) { m = {in->handle(), in->offset(), in->bytes()}; }
+void read(In<fb::NeedSegment>& in, NeedSegment& m) {
+  m = {{in->segment_hi(), in->segment_lo()}, in->seq()};
 }
 
-template <>
-StatusOr<Error> decode<Error>(Span b) {
-  In<fb::Error> in("Error", b);
-  if (!in.ok()) return in.refuse();
-  Error m;
+void read(In<fb::Error>& in, Error& m) {
   m.code = in->code();
   m.is_sticky = in->is_sticky();
   m.segment_seq = in->segment_seq();
   m.op_index = in->op_index();
-  m.text = in.str(in->text());
+  in.read(in->text(), m.text);
   in.require(m.code <= static_cast<uint8_t>(StatusCode::internal), "an unknown status code");
-  return in.finish(std::move(m));
 }
-template <>
-StatusOr<Note> decode<Note>(Span b) {
-  In<fb::Note> in("Note", b);
-  if (!in.ok()) return in.refuse();
-  Note m{in.str(in->key()), in.str(in->text())};
-  return in.finish(std::move(m));
+void read(In<fb::Note>& in, Note& m) {
+  in.read(in->key(), m.key);
+  in.read(in->text(), m.text);
 }
 
-template <>
-StatusOr<OpTable> decode<OpTable>(Span b) {
-  In<fb::OpTable> in("OpTable", b);
-  if (!in.ok()) return in.refuse();
-  OpTable m{in.strings(in->names(), in->name_ends()), in.vec(in->dtype_masks())};
+void read(In<fb::OpTable>& in, OpTable& m) {
+  in.read(in->names(), in->name_ends(), m.names);
+  in.read(in->dtype_masks(), m.dtype_masks);
   in.require(m.names.size() == m.dtype_masks.size(), "columns of different lengths");
-  return in.finish(std::move(m));
 }
-template <>
-StatusOr<Stats> decode<Stats>(Span b) {
-  In<fb::Stats> in("Stats", b);
-  if (!in.ok()) return in.refuse();
-  Stats m{in->busy_ns(), in->bytes(), in.str(in->notes())};
-  return in.finish(std::move(m));
+void read(In<fb::Stats>& in, Stats& m) {
+  m.busy_ns = in->busy_ns();
+  m.bytes = in->bytes();
+  in.read(in->notes(), m.notes);
 }
 
-template <>
-StatusOr<StatusReply> decode<StatusReply>(Span b) {
-  In<fb::StatusReply> in("StatusReply", b);
-  if (!in.ok()) return in.refuse();
-  StatusReply m;
-  m.version = in.str(in->version());
-  m.device = in.str(in->device());
-  m.flavor = in.str(in->flavor());
+void read(In<fb::StatusReply>& in, StatusReply& m) {
+  in.read(in->version(), m.version);
+  in.read(in->device(), m.device);
+  in.read(in->flavor(), m.flavor);
   m.memory_bytes = in->memory_bytes();
   m.used_bytes = in->used_bytes();
   m.utilization_percent = in->utilization_percent();
-  auto pid = in.vec(in->job_pid());
-  auto used = in.vec(in->job_bytes()), busy = in.vec(in->job_busy_ns()), id = in.vec(in->job_id());
-  auto device = in.vec(in->job_device());
-  auto commands = in.strings(in->commands(), in->command_ends());
-  m.notes = in.strings(in->notes(), in->note_ends());
+  std::vector<int64_t> pid;
+  std::vector<uint64_t> used, busy, id;
+  std::vector<uint32_t> device;
+  std::vector<std::string> commands;
+  in.read(in->job_pid(), pid);
+  in.read(in->job_bytes(), used);
+  in.read(in->job_busy_ns(), busy);
+  in.read(in->job_id(), id);
+  in.read(in->job_device(), device);
+  in.read(in->commands(), in->command_ends(), commands);
+  in.read(in->notes(), in->note_ends(), m.notes);
+  m.jobs.clear();
   size_t n = pid.size();
-  if (used.size() != n || busy.size() != n || id.size() != n || device.size() != n || commands.size() != n)
-    in.fail("job columns of different lengths");
-  else
-    for (size_t i = 0; i < n; i++)
-      m.jobs.push_back({pid[i], std::move(commands[i]), used[i], busy[i], device[i], id[i]});
-  return in.finish(std::move(m));
+  if (used.size() != n || busy.size() != n || id.size() != n || device.size() != n ||
+      commands.size() != n)
+    return in.fail("job columns of different lengths");
+  for (size_t i = 0; i < n; i++)
+    m.jobs.push_back({pid[i], std::move(commands[i]), used[i], busy[i], device[i], id[i]});
 }
+
+}  // namespace
+
+#define X(M)                                           \
+  Status decode_into(Span bytes, M& into) {            \
+    In<fb::M> in(#M, bytes);                           \
+    if (!in.ok()) return in.refuse();                  \
+    read(in, into);                                    \
+    return in.result();                                \
+  }                                                    \
+  template <>                                          \
+  StatusOr<M> decode<M>(Span bytes) {                  \
+    M message;                                         \
+    MOAI_RETURN_IF_ERROR(decode_into(bytes, message)); \
+    return message;                                    \
+  }
+MOAI_WIRE_MESSAGES(X)
+#undef X
 
 }  // namespace moai::wire

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -79,6 +80,8 @@ struct Done {
   uint32_t queue_depth = 0;
   std::vector<std::pair<uint64_t, uint64_t>> events;  // (id, ns on the server's clock)
   uint64_t plans_built = 0, kernels_built = 0, plan_hits = 0, run_allocations = 0;
+  // Of the whole worker since it began: frames that came, calls of malloc and of mmap (src/base/memory_counts.h).
+  uint64_t frames_received = 0, allocations = 0, mappings = 0;
 };
 struct Data { uint64_t tag = 0; std::vector<std::byte> data; };
 struct WindowGrant { uint64_t handle = 0, bytes = 0; };
@@ -117,9 +120,26 @@ using Span = std::span<const std::byte>;
   X(OpTable) X(Stats) X(StatusReply)
 
 // Bytes encode(const X&); StatusOr<X> decode<X>(Span): refuses anything malformed with a sentence.
+// Status decode_into(Span, X&) decodes into a message whose vectors keep their memory.
 template <class M> StatusOr<M> decode(Span);
-#define X(M) Bytes encode(const M&); template <> StatusOr<M> decode<M>(Span);
+#define X(M) Bytes encode(const M&); Status decode_into(Span, M&); template <> StatusOr<M> decode<M>(Span);
 MOAI_WIRE_MESSAGES(X)
 #undef X
+
+// Encodes into memory of its own that it keeps: what it returned holds until its next call.
+class Encoder {
+ public:
+  Encoder();
+  ~Encoder();
+  Encoder(const Encoder&) = delete;
+  Encoder& operator=(const Encoder&) = delete;
+#define X(M) Span encode(const M&);
+  MOAI_WIRE_MESSAGES(X)
+#undef X
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 }  // namespace moai::wire

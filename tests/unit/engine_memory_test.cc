@@ -132,11 +132,12 @@ wire::View view_of(const Shape& sizes, const Shape& strides, int64_t offset) {
 TEST_CASE("a strided read gathers in row-major order") {
   HostDevice device;
   std::vector<float> block(64);
+  std::vector<std::byte> host;
   for (size_t i = 0; i < block.size(); i++) block[i] = static_cast<float>(i);
   auto read = [&](const wire::View& view) {
     REQUIRE(check_view(view, block.size() * 4).ok());
     std::vector<float> out(view_bytes(view) / 4);
-    gather(device, view, reinterpret_cast<std::byte*>(block.data()),
+    gather(device, view, reinterpret_cast<std::byte*>(block.data()), host,
            reinterpret_cast<std::byte*>(out.data()));
     return out;
   };

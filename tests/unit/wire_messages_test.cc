@@ -90,6 +90,12 @@ TEST_CASE("messages survive the wire") {
   Done d;
   d.events = {{1, 100}, {2, 200}};
   d.plan_hits = 3;
+  d.frames_received = 5;
+  d.allocations = 6;
+  d.mappings = 7;
+  CHECK(round_trip(d).frames_received == 5);
+  CHECK(round_trip(d).allocations == 6);
+  CHECK(round_trip(d).mappings == 7);
   CHECK(round_trip(d).events == d.events);
   CHECK(round_trip(d).plan_hits == 3);
   OpTable t{{"mm", "add.Tensor"}, {1, 2}};
@@ -103,6 +109,40 @@ TEST_CASE("messages survive the wire") {
   REQUIRE(back.jobs.size() == 2);
   CHECK(back.jobs[0].command == "python a.py");
   CHECK(back.notes == s.notes);
+}
+
+TEST_CASE("an encoder gives the same bytes again and again, in the same memory") {
+  Encoder encoder;
+  Execute m = sample_execute();
+  const std::byte* memory = encoder.encode(m).data();
+  for (int i = 0; i < 3; i++) {
+    Span small = encoder.encode(Sync{7, true});
+    CHECK(Bytes(small.begin(), small.end()) == encode(Sync{7, true}));
+    Span bytes = encoder.encode(m);
+    CHECK(Bytes(bytes.begin(), bytes.end()) == encode(m));
+    CHECK(bytes.data() == memory);
+  }
+}
+
+TEST_CASE("decoding into a message that was used leaves nothing of it and keeps its memory") {
+  Execute m;
+  REQUIRE(decode_into(encode(sample_execute()), m).ok());
+  const uint64_t* memory = m.scalars.data();
+  REQUIRE(decode_into(encode(Execute{}), m).ok());
+  CHECK(m.is_whole);
+  CHECK((m.bindings.empty() && m.live_out.empty() && m.scalars.empty() && m.deaths.empty()));
+  REQUIRE(decode_into(encode(sample_execute()), m).ok());
+  CHECK(m.scalars == sample_execute().scalars);
+  CHECK(m.scalars.data() == memory);
+
+  Ops ops = sample_ops();
+  REQUIRE(decode_into(encode(Ops{}), ops).ok());
+  CHECK((ops.part.names.empty() && ops.part.slots.empty() && ops.part.views.empty() && ops.part.words.empty()));
+  StatusReply reply;
+  reply.jobs.resize(2);
+  reply.notes = {"old"};
+  REQUIRE(decode_into(encode(StatusReply{}), reply).ok());
+  CHECK((reply.jobs.empty() && reply.notes.empty()));
 }
 
 TEST_CASE("a repeated segment costs about a hundred bytes") {
@@ -147,6 +187,7 @@ TEST_CASE("golden bytes of version 1") {
   line("Execute", encode(sample_execute()));
   line("Read", encode(Read{9, sample_ops().part.views[0], 4, 5, 6}));
   line("Done", encode(Done{1, 2, 3, 4, 5, {{6, 7}}, 8, 9, 10, 11}));
+  line("DoneCounts", encode(Done{1, 2, 3, 4, 5, {{6, 7}}, 8, 9, 10, 11, 12, 13, 14}));
   line("Error", encode(Error{2, true, 8, 9, "text"}));
   if (std::getenv("MOAI_GOLDEN_UPDATE")) std::ofstream(path) << now.str();
   std::ifstream in(path);

@@ -107,7 +107,7 @@ Status ShmConnection::flush(Deadline) {
   return {};
 }
 
-StatusOr<Message> ShmConnection::next_message() {
+Status ShmConnection::next_message(Message& into) {
   MOAI_RETURN_IF_ERROR(usable());
   for (bool is_armed = false;;) {
     auto available = in_.available();
@@ -119,7 +119,8 @@ StatusOr<Message> ShmConnection::next_message() {
       if (!*is_whole) continue;
       if (is_armed) in_.set_sleeping(false);
       vain_looks_ = 0;
-      return assembler_.take();
+      assembler_.take(into);
+      return {};
     }
     release(true);
     if (is_peer_gone_) return unavailable("[transport] the peer is gone");
@@ -185,7 +186,7 @@ Status ShmConnection::wait(Deadline deadline) {
     MOAI_RETURN_IF_ERROR(usable());
     if (is_peer_gone_ || !has_passed(deadline)) continue;
     if (is_woken_.exchange(false) || has_data()) return {};
-    return {StatusCode::deadline_exceeded, "[transport] no message came in time"};
+    return {StatusCode::deadline_exceeded, ""};
   }
 }
 

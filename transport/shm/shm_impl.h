@@ -20,7 +20,8 @@ class ShmConnection final : public Connection {
 
   Status send(uint8_t kind, std::span<const std::byte> body, Deadline) override;
   Status flush(Deadline) override;
-  StatusOr<Message> next_message() override;
+  Status next_message(Message& into) override;
+  using Connection::next_message;
   Status wait(Deadline) override;
   void wake() override;
   StatusOr<Region> make_region(uint64_t bytes) override;

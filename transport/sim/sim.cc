@@ -64,7 +64,8 @@ class SimConnection final : public Connection {
 
   Status send(uint8_t kind, std::span<const std::byte> body, Deadline) override;
   Status flush(Deadline) override;
-  StatusOr<Message> next_message() override;
+  Status next_message(Message& into) override;
+  using Connection::next_message;
   Status wait(Deadline) override;
   void wake() override;
   StatusOr<Region> make_region(uint64_t bytes) override;
@@ -229,7 +230,7 @@ StatusOr<bool> SimConnection::take_frame() {
   return assembler_.finish(h);
 }
 
-StatusOr<Message> SimConnection::next_message() {
+Status SimConnection::next_message(Message& into) {
   Lock lock(network_->mutex);
   MOAI_RETURN_IF_ERROR(usable());
   while (has_arrived()) {
@@ -238,7 +239,9 @@ StatusOr<Message> SimConnection::next_message() {
       failure_ = is_whole.status();
       return failure_;
     }
-    if (*is_whole) return assembler_.take();
+    if (!*is_whole) continue;
+    assembler_.take(into);
+    return {};
   }
   if (own_.inbox.empty()) MOAI_RETURN_IF_ERROR(alive());
   return Status(StatusCode::again, "");
@@ -255,8 +258,7 @@ Status SimConnection::wait(Deadline deadline) {
     }
     if (own_.inbox.empty()) MOAI_RETURN_IF_ERROR(alive());
     const uint64_t next = own_.inbox.empty() ? UINT64_MAX : own_.inbox.front().arrives_ns;
-    MOAI_RETURN_IF_ERROR(
-        let_time_pass(lock, next, deadline, "[transport] no message came in time"));
+    MOAI_RETURN_IF_ERROR(let_time_pass(lock, next, deadline, ""));
   }
 }
 

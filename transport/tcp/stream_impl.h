@@ -4,6 +4,7 @@
 #include <deque>
 #include <memory>
 
+#include "src/base/ring.h"
 #include "transport/fork_guard.h"
 #include "transport/regions.h"
 #include "transport/stream.h"
@@ -16,6 +17,8 @@ inline constexpr size_t kBufferBytes = 256u << 10;  // each way: 16 frames a sys
 // While this side waits for room it keeps taking messages, or two senders would wait for each other
 // for ever; beyond so many bytes it lets the peer wait.
 inline constexpr size_t kReadyBytesMax = kMessageBytesMax;
+// Room for so many is there from the start, since how many gather depends on timing.
+inline constexpr size_t kReadyMessages = 16;
 inline constexpr size_t kReadsMax = 64;  // of the peer, not yet answered
 
 class StreamConnection final : public Connection {
@@ -28,12 +31,16 @@ class StreamConnection final : public Connection {
         in_(new std::byte[kBufferBytes]),
         writer_(o.generation, true),
         reader_(o.generation, true),
-        path_(std::move(o.path)) {}
+        path_(std::move(o.path)) {
+    for (size_t i = 0; i < kReadyMessages; i++) ready_.push().body.reserve(kFrameBodyMax);
+    ready_.clear();
+  }
   ~StreamConnection() override { close(); }
 
   Status send(uint8_t kind, std::span<const std::byte> body, Deadline) override;
   Status flush(Deadline) override;
-  StatusOr<Message> next_message() override;
+  Status next_message(Message& into) override;
+  using Connection::next_message;
   Status wait(Deadline) override;
   void wake() override;
   StatusOr<Region> make_region(uint64_t bytes) override;
@@ -87,7 +94,7 @@ class StreamConnection final : public Connection {
   FrameWriter writer_;
   FrameReader reader_;
   MessageAssembler assembler_;
-  std::deque<Message> ready_;
+  Ring<Message> ready_{kReadyMessages};
   size_t ready_bytes_ = 0;
   RegionTable regions_{RegionTable::Kind::private_memory};
   GrantList grants_;

@@ -78,8 +78,9 @@ Status StreamConnection::parse() {
     MOAI_ASSIGN_OR_RETURN(auto to, assembler_.body_for(h));
     if (!body.empty()) std::memcpy(to.data(), body.data(), body.size());
     if (!assembler_.finish(h)) continue;
-    ready_.push_back(assembler_.take());
-    ready_bytes_ += ready_.back().body.size();
+    Message& message = ready_.push();
+    assembler_.take(message);
+    ready_bytes_ += message.body.size();
   }
   return {};
 }
@@ -127,7 +128,7 @@ Status StreamConnection::on_read_data(const Control& c, std::span<const std::byt
   return {};
 }
 
-StatusOr<Message> StreamConnection::next_message() {
+Status StreamConnection::next_message(Message& into) {
   if (is_closed_ || guard_.is_in_child()) return usable();
   if (ready_.empty() && failure_.ok()) {
     if (has_event_loop_) drain_eventfd(bell_.fd());
@@ -139,10 +140,10 @@ StatusOr<Message> StreamConnection::next_message() {
     MOAI_RETURN_IF_ERROR(alive());
     return Status(StatusCode::again, "");
   }
-  Message m = std::move(ready_.front());
-  ready_.pop_front();
-  ready_bytes_ -= m.body.size();
-  return m;
+  std::swap(into, ready_.front());
+  ready_.pop();
+  ready_bytes_ -= into.body.size();
+  return {};
 }
 
 Status StreamConnection::wait(Deadline deadline) {
@@ -155,7 +156,7 @@ Status StreamConnection::wait(Deadline deadline) {
     exchange(deadline, false);
     if (!is_late || is_woken_.load() || !ready_.empty()) continue;
     MOAI_RETURN_IF_ERROR(alive());
-    return {StatusCode::deadline_exceeded, "[transport] no message came in time"};
+    return {StatusCode::deadline_exceeded, ""};
   }
 }
 

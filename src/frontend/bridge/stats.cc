@@ -55,6 +55,12 @@ std::string stats_json() {
   number("waits_upload", c.waits_upload);
   number("waits_run_ahead", c.waits_run_ahead);
   number("waits_memory", c.waits_memory);
+  number("worker_frames_received", c.worker.frames_received);
+  number("worker_plans_built", c.worker.plans_built);
+  number("worker_kernels_built", c.worker.kernels_built);
+  number("worker_plan_hits", c.worker.plan_hits);
+  number("worker_allocations", c.worker.allocations);
+  number("worker_mappings", c.worker.mappings);
   number("peak_bytes", memory_counts().peak_bytes);
   out += "\"transport\": " + quoted(c.transport) + ", \"notes\": [";
   bool first = true;
