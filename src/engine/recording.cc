@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "src/base/log.h"
+
 namespace moai::engine {
 
 namespace {
@@ -47,16 +49,24 @@ StatusOr<std::unique_ptr<RecordingReader>> RecordingReader::open(const std::stri
 
 RecordingReader::~RecordingReader() { std::fclose(file_); }
 
+// What a killed program leaves: all messages but the last are whole.
+Status RecordingReader::end_early() {
+  log_warning("replay: the recording ends inside a message; what is whole before it is run");
+  bytes_left_ = 0;
+  return {StatusCode::not_found, "replay: the recording ends here"};
+}
+
 Status RecordingReader::next(uint8_t& kind, std::vector<std::byte>& body) {
   if (bytes_left_ == 0) return {StatusCode::not_found, "replay: the recording ends here"};
   unsigned char head[kHeadBytes];
-  if (bytes_left_ < kHeadBytes || std::fread(head, 1, kHeadBytes, file_) != kHeadBytes)
-    return invalid("replay: the recording ends inside a message");
+  if (bytes_left_ < kHeadBytes) return end_early();
+  if (std::fread(head, 1, kHeadBytes, file_) != kHeadBytes)
+    return unavailable("replay: the recording cannot be read");
   bytes_left_ -= kHeadBytes;
   kind = head[0];
   uint64_t size = 0;
   for (int i = 0; i < 8; i++) size |= uint64_t{head[1 + i]} << (8 * i);
-  if (size > bytes_left_) return invalid("replay: the recording ends inside a message");
+  if (size > bytes_left_) return end_early();
   body.resize(size);
   if (std::fread(body.data(), 1, size, file_) != size)
     return unavailable("replay: the recording cannot be read");

@@ -37,6 +37,7 @@ class RecordingReader {
   Status next(uint8_t& kind, std::vector<std::byte>& body);
 
  private:
+  Status end_early();
   RecordingReader(FILE* file, uint64_t bytes) : file_(file), bytes_left_(bytes) {}
   FILE* file_;
   uint64_t bytes_left_;

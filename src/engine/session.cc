@@ -31,11 +31,11 @@ Session::Session(std::unique_ptr<Connection> connection, Device& device, MemoryL
   data_.data.reserve(kInlineBytesMax);
   message_.upload.data.reserve(kInlineBytesMax);
   if (!options_.trace_path.empty()) {
-    if (Status status = trace_.open(options_.trace_path); !status.ok())
+    if (Status status = trace_.open(options_.trace_path, "worker"); !status.ok())
       log_warning(status.message());
     executor_.set_trace(
         [this](const char* name, uint64_t begin, uint64_t end, const std::string& detail) {
-          if (trace_.is_open()) trace_.span(name, begin, end, detail);
+          trace_.span(name, begin, end, detail);
         });
   }
   if (!options_.record_path.empty()) {

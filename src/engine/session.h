@@ -5,11 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "src/base/trace.h"
 #include "src/engine/executor.h"
 #include "src/engine/line.h"
 #include "src/engine/recording.h"
 #include "src/engine/slabs.h"
-#include "src/engine/trace.h"
 
 namespace moai::engine {
 

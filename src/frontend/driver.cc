@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "src/base/clock.h"
+#include "src/base/log.h"
 #include "src/frontend/dial.h"
 #include "src/frontend/progress.h"
 
@@ -26,7 +27,11 @@ constexpr auto kCloseTime = std::chrono::milliseconds(900);
 }  // namespace
 
 Driver::Driver(SessionOptions options, Handler on_message)
-    : options_(std::move(options)), on_message_(std::move(on_message)) {}
+    : options_(std::move(options)), on_message_(std::move(on_message)) {
+  if (options_.trace_path.empty()) return;
+  if (Status status = trace_.open(options_.trace_path, "client"); !status.ok())
+    log_warning(status.message());
+}
 
 Driver::~Driver() { close(); }
 

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <thread>
 
+#include "src/base/trace.h"
 #include "src/frontend/session.h"
 #include "src/frontend/turn.h"
 
@@ -58,6 +59,8 @@ class Driver : public std::enable_shared_from_this<Driver> {
   // meanwhile.
   Status poll_signals();
   Status check(Status sent);
+  // [turn]
+  Trace& trace() { return trace_; }
 
   void close();
 
@@ -88,6 +91,7 @@ class Driver : public std::enable_shared_from_this<Driver> {
   std::unique_ptr<Connection> connection_;
   wire::Hello peer_;
   wire::Encoder encoder_;
+  Trace trace_;
   Message arrived_;
   std::string url_;
   Status lost_;

@@ -33,6 +33,7 @@ namespace moai::frontend {
 struct SessionOptions {
   std::string server;        // URL[,URL...]; empty: nothing configured
   std::string command;       // for moreh-smi
+  std::string trace_path;    // spans go there; empty: none
   double connect_seconds = 30;
   double silence_seconds = 10;  // nothing heard for so long, pings included: the server is lost
   std::function<bool()> poll;  // false: stop waiting

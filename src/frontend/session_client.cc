@@ -68,6 +68,7 @@ Status SessionClient::begin() {
 }
 
 Status SessionClient::await(std::string_view what, const std::function<bool()>& is_done) {
+  SpanScope waiting(driver_->trace(), "wait", what);
   Status waited = driver_->wait_until(what, [&] { return is_done() || has_error(); });
   if (waited.code() == StatusCode::interrupted || is_done()) return waited;
   return has_error() ? raise() : waited;
@@ -114,9 +115,13 @@ Status SessionClient::submit(const wire::Segment& segment, wire::Execute execute
   counters_.views += segment.views.size();
   MOAI_RETURN_IF_ERROR(begin());
   if (!sticky_.ok()) return sticky_;
+  if (driver_->trace().is_open() && captured_since_ns_ != 0)
+    driver_->trace().span("capture", captured_since_ns_, now_ns(),
+                          std::to_string(segment.op_count()) + " ops");
   bool is_new = false;
   MOAI_RETURN_IF_ERROR(hand_over(segment, execute, is_new));
   driver_->drain();
+  captured_since_ns_ = now_ns();
   if (!has_error()) MOAI_RETURN_IF_ERROR(wait_after(segment, is_new));
   return has_error() ? raise() : ok_status();
 }
@@ -124,10 +129,13 @@ Status SessionClient::submit(const wire::Segment& segment, wire::Execute execute
 Status SessionClient::hand_over(const wire::Segment& segment, wire::Execute& execute,
                                 bool& is_new) {
   is_new = book_.find(execute.segment) == nullptr;
+  SpanScope sending(driver_->trace(), "send", "frames of a segment");
   book_.bind(execute, is_new);
   if (is_new) {
     counters_.segments_compiled++;
+    uint64_t begin_ns = now_ns();
     std::vector<wire::Bytes> pieces = encode_pieces(segment);
+    driver_->trace().span("encode", begin_ns, now_ns(), "a new segment");
     for (const wire::Bytes& piece : pieces)
       MOAI_RETURN_IF_ERROR(driver_->send(wire::Kind::ops, piece));
     MOAI_RETURN_IF_ERROR(driver_->send_message(wire::Kind::segment_end, execute));
@@ -230,6 +238,7 @@ Status SessionClient::upload(uint64_t storage, std::span<const std::byte> data) 
     message.data.assign(data.begin(), data.end());
   } else {
     MOAI_ASSIGN_OR_RETURN(UploadRange range, upload_range(data.size()));
+    SpanScope copying(driver_->trace(), "upload", size_text(data.size()));
     if (Status written = write_range(range, data); !written.ok()) {
       windows_.release(range.window, range.offset);
       return written;

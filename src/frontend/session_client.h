@@ -79,6 +79,7 @@ class SessionClient : public Session {
   std::vector<std::string> notes_;
   uint64_t live_bytes_ = 0, peak_bytes_ = 0;
   SessionCounters counters_;
+  uint64_t captured_since_ns_ = 0;  // the last submit's end
 };
 
 }  // namespace moai::frontend

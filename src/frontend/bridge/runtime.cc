@@ -33,6 +33,7 @@ std::unique_ptr<frontend::Session> new_session() {
   frontend::SessionOptions options;
   options.server = variable("MOAI_SERVER");
   options.command = command_line();
+  options.trace_path = variable("MOAI_TRACE");
   options.poll = poll_signals;
   return frontend::make_session(std::move(options));
 }
