@@ -185,13 +185,16 @@ class Merger {
   }
 
   void find_siblings() {
-    std::map<std::tuple<ValueId, int, int, int>, std::vector<uint32_t>> by_shared;
+    // By what they share: value and side, the contracted axes, and the rows of the other side.
+    std::map<std::tuple<ValueId, int, int, int, int64_t>, std::vector<uint32_t>> by_shared;
     MatrixDot d;
     for (uint32_t i = 0; i < g_.nodes().size(); i++) {
       if (!as_matrix_dot(g_, g_.nodes()[i], d)) continue;
-      for (int s = 0; s < 2; s++)
-        if (g_.type(d.side[1 - s]).shape[1 - d.contract[1 - s]] <= kRowsMax)
-          by_shared[{d.side[s], s, d.contract[0], d.contract[1]}].push_back(i);
+      for (int s = 0; s < 2; s++) {
+        int64_t rows = g_.type(d.side[1 - s]).shape[1 - d.contract[1 - s]];
+        if (rows <= kRowsMax && is_made_here(d.side[1 - s]))
+          by_shared[{d.side[s], s, d.contract[0], d.contract[1], rows}].push_back(i);
+      }
     }
     std::set<uint32_t> taken;
     for (const Unit& u : units_)
@@ -205,6 +208,12 @@ class Merger {
         taken.insert(same.begin(), same.end());
       }
     }
+  }
+  // Joining inputs, the weights of several layers, would copy them in every step.
+  bool is_made_here(ValueId v) const {
+    const Node* n = g_.def(v);
+    while (n && (n->op == Prim::transpose || n->op == Prim::reshape)) n = g_.def(n->operands[0]);
+    return n != nullptr;
   }
   // Members that wait for equally many others in a row do not wait for each other.
   std::map<int, std::vector<uint32_t>> by_level(const std::vector<uint32_t>& members) const {

@@ -311,6 +311,25 @@ TEST_CASE("The products of a recurrent layer that do not wait for each other are
   }
 }
 
+TEST_CASE(
+    "Layers that read one value are not joined: their weights differ in size, and are inputs") {
+  Recipe p;
+  ValueId x = p.b.unary(Prim::tanh, p.input({6, 5}));
+  for (int64_t width : {4, 2, 4, 3, 4, 4})
+    p.output(p.b.matmul(x, p.b.transpose(p.input({width, 5}), Shape{1, 0})));
+  check(p, 7);
+}
+
+TEST_CASE("Products of one value with others of several sizes are joined size by size") {
+  Recipe p;
+  ValueId w = p.input({5, 3});
+  for (int64_t rows : {2, 4, 2, 2, 4, 2, 3})
+    p.output(p.b.matmul(p.b.unary(Prim::tanh, p.input({rows, 5})), w));
+  REQUIRE(p.b.status().ok());
+  CHECK(test::compare(p.g, 1e-5) == "");
+  CHECK(dots_in(codegen::canonicalize(p.g)) == 4);
+}
+
 TEST_CASE("Products that wait for each other in a circle of groups stay apart") {
   // a1 -> b1 and b2 -> a2: neither pair of products can be one before the other.
   Recipe p;
