@@ -113,8 +113,30 @@ MOAI_INLINE void zero_row(float* to, int64_t n) {
 }
 #endif
 
+// Axis `d`, whole and without padding, becomes part of the one before it.
+MOAI_INLINE bool join_axis(ConvImage& image, int d) {
+  const bool is_whole = image.low[d] == 0 && image.size[d] == image.in[d];
+  if (!is_whole || image.x_step[d - 1] != image.in[d] * image.x_step[d]) return false;
+  image.in[d - 1] *= image.in[d], image.size[d - 1] *= image.in[d];
+  image.low[d - 1] *= image.in[d], image.x_step[d - 1] = image.x_step[d];
+  return true;
+}
+// The same copy in longer rows, where rows follow one another in both places.
+MOAI_INLINE void lengthen_rows(ConvImage& image) {
+  if (!join_axis(image, 2)) return;
+  const auto move = [&](int to, int from) {
+    image.in[to] = image.in[from], image.size[to] = image.size[from];
+    image.low[to] = image.low[from], image.x_step[to] = image.x_step[from];
+  };
+  const bool is_plane = join_axis(image, 1);
+  move(2, is_plane ? 0 : 1);
+  if (is_plane) image.in[0] = image.size[0] = 1, image.low[0] = 0;
+  image.in[1] = image.size[1] = 1, image.low[1] = 0;
+}
+
 template <class S, class T>
-void copy_image(const ConvImage& image, const S* x, T* out) {
+void copy_image(ConvImage image, const S* x, T* out) {
+  lengthen_rows(image);
   const int64_t row = image.size[2];
   int64_t before = image.low[2] < 0 ? -image.low[2] : 0;  // zeros, then elements, then zeros
   before = before < row ? before : row;
