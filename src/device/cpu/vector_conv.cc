@@ -83,6 +83,38 @@ constexpr ConvBody<T> body() {
   return {groups_of(kVectors, kWidth), run_tile<T, V, kVectors, kWidth>};
 }
 
+// Outputs by neighbours in registers: nothing is copied, the image is read where it lies.
+template <class T, class V>
+void mix_channels(int64_t channels, const T* w, const T* x, int64_t x_row, T* y, int64_t y_row,
+                  int row_count, int col_count) {
+  constexpr int kRows = kSums / 2, kLanes = sizeof(V) / sizeof(T);
+  V sums[kRows][2];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; i++) sums[i][0] = sums[i][1] = V{};
+  for (int64_t c = 0; c < channels; c++, x += x_row, w += kRows) {
+    V left, right;
+    memcpy(&left, x, sizeof left), memcpy(&right, x + kLanes, sizeof right);
+    // Rows are pages apart, so no prefetcher sees that the next columns come next.
+    __builtin_prefetch(x + 2 * kLanes), __builtin_prefetch(x + 3 * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; i++) {
+      const V a = spread(w[i], V{});
+      sums[i][0] = multiply_add(a, left, sums[i][0]);
+      sums[i][1] = multiply_add(a, right, sums[i][1]);
+    }
+  }
+  if (row_count == kRows && col_count == 2 * kLanes) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; i++) memcpy(y + i * y_row, sums[i], sizeof sums[i]);
+    return;
+  }
+  T edge[kRows][2 * kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; i++) memcpy(edge[i], sums[i], sizeof sums[i]);
+  for (int i = 0; i < row_count; i++)
+    for (int j = 0; j < col_count; j++) y[i * y_row + j] = edge[i][j];
+}
+
 // to[0..n) = from[0], from[step], ...
 template <class S, class T>
 MOAI_INLINE void copy_row(const S* from, int64_t step, int64_t n, T* to) {
@@ -243,9 +275,13 @@ void store_i64(const int64_t* c, int64_t c_row, int64_t rows, int64_t cols, DTyp
 
 template <class T, class V>
 constexpr ConvOps<T> conv_ops() {
-  return {static_cast<int>(sizeof(V) / sizeof(T)),
+  constexpr int kLanes = sizeof(V) / sizeof(T);
+  return {kLanes,
           {{body<T, V, 1, 1>(), body<T, V, 1, 2>(), body<T, V, 1, 3>(), body<T, V, 1, 4>()},
            {body<T, V, 2, 1>(), body<T, V, 2, 2>(), body<T, V, 2, 3>(), body<T, V, 2, 4>()}},
+          kSums / 2,
+          2 * kLanes,
+          mix_channels<T, V>,
           nullptr,
           nullptr};
 }
