@@ -151,6 +151,12 @@ const ConvCase kConvCases[] = {
     {{1, 3, 40, 40}, {20, 3, 7, 7}, {{2, 2}, {3, 3}, {3, 3}, {1, 1}, {1, 1}, 1, false}},
     {{3, 6, 9, 41}, {20, 3, 1, 1}, {{1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}, 2, false}},
     {{2, 5, 9, 8}, {4, 5, 1, 1}, {{2, 3}, {0, 0}, {0, 0}, {1, 1}, {1, 1}, 1, false}},
+    // Few outputs a group: depthwise, in several blocks, with strides and dilation.
+    {{3, 8, 9, 21}, {8, 1, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 8, false}},
+    {{3, 9, 10, 13}, {18, 1, 5, 3}, {{2, 3}, {2, 1}, {2, 0}, {1, 2}, {1, 1}, 9, false}},
+    {{2, 16, 7, 6}, {8, 2, 2, 3}, {{2, 1}, {0, 2}, {1, 2}, {1, 1}, {1, 1}, 8, false}},
+    {{1, 8, 40, 900}, {8, 1, 2, 1}, {{1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}, 8, false}},
+    {{1, 8, 33000}, {8, 1, 2}, {{1}, {0}, {1}, {1}, {1}, 8, false}},
     // Several blocks of images, the last one not full; of rows; of one row.
     {{37, 2, 6, 7}, {40, 2, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, false}},
     {{2, 2, 31, 45}, {17, 2, 3, 4}, {{1, 1}, {1, 2}, {1, 1}, {1, 1}, {1, 1}, 1, false}},
@@ -175,6 +181,11 @@ TEST_CASE("conv on multiples of 1/4 is exact") {
           {source.quarters(DType::f32, {2, 3, 7, 6}), source.quarters(DType::f32, {4, 3, 3, 2})},
           0);
     }
+  // Of depthwise convolutions.
+  for (int64_t lhs : {1, 2})
+    check_kernel(
+        Prim::conv, ConvAttrs{{1, 1}, {2, 1}, {2, 2}, {1, 1}, {lhs, lhs}, 5, true},
+        {source.quarters(DType::f32, {2, 5, 7, 9}), source.quarters(DType::f32, {5, 1, 3, 3})}, 0);
   // The same in several blocks.
   for (int64_t lhs : {2, 3}) {
     const ConvAttrs rows = {{1, 1}, {2, 1}, {3, 1}, {1, 1}, {lhs, 2}, 1, true},

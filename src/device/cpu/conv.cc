@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "src/device/cpu/conv_blocks.h"
+#include "src/device/cpu/conv_narrow.h"
 #include "src/device/cpu/conv_pointwise.h"
 #include "src/device/cpu/conv_tables.h"
 #include "src/device/cpu/gemm.h"
@@ -192,6 +193,7 @@ class ConvKernel : public Kernel {
 StatusOr<std::unique_ptr<Kernel>> make_conv(const LibraryKernel& k, const Target& target) {
   const DType t = k.operands[0].dtype;
   if (is_complex(t)) return unimplemented("[conv] has no kernel for complex numbers");
+  if (auto kernel = make_narrow_conv(k, *target.vectors)) return kernel;
   if (auto kernel = make_pointwise_conv(k, *target.vectors)) return kernel;
   if (t == DType::f64) return std::unique_ptr<Kernel>(new ConvKernel<double>(k, target));
   if (is_float(t)) return std::unique_ptr<Kernel>(new ConvKernel<float>(k, target));

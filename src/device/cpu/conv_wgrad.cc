@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "src/device/cpu/conv_blocks.h"
+#include "src/device/cpu/conv_narrow.h"
 #include "src/device/cpu/conv_tables.h"
 #include "src/device/cpu/gemm.h"
 #include "src/device/cpu/kernels.h"
@@ -220,6 +221,7 @@ StatusOr<std::unique_ptr<Kernel>> make_conv_wgrad(const LibraryKernel& k, const 
   if (is_complex(t)) return unimplemented("[conv_wgrad] has no kernel for complex numbers");
   if (k.operands[1].strides != contiguous_strides(k.operands[1].sizes))
     return unimplemented("[conv_wgrad] needs a contiguous gradient");
+  if (auto kernel = make_narrow_wgrad(k, *target.vectors)) return kernel;
   if (t == DType::f64) return std::unique_ptr<Kernel>(new WgradKernel<double>(k, target));
   if (is_float(t)) return std::unique_ptr<Kernel>(new WgradKernel<float>(k, target));
   return std::unique_ptr<Kernel>(new WgradKernel<int64_t>(k, target));

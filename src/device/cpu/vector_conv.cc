@@ -115,6 +115,71 @@ void mix_channels(int64_t channels, const T* w, const T* x, int64_t x_row, T* y,
     for (int j = 0; j < col_count; j++) y[i * y_row + j] = edge[i][j];
 }
 
+template <class T, class V, int kVectors>
+MOAI_INLINE void add_line_part(const T* x, const ConvStep* steps, int64_t count, const T* w, T* y) {
+  constexpr int kLanes = sizeof(V) / sizeof(T);
+  V sums[kVectors];
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; v++) sums[v] = V{};
+  for (const ConvStep* s = steps; s != steps + count; s++) {
+    const V a = spread(w[s->w], V{});
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; v++) {
+      V b;
+      memcpy(&b, x + s->x + v * kLanes, sizeof b);
+      sums[v] = multiply_add(a, b, sums[v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; v++) memcpy(y + v * kLanes, &sums[v], sizeof(V));
+}
+template <class T, class V>
+void add_lines(const T* x, const ConvStep* steps, int64_t count, const T* w, int64_t n, T* y) {
+  constexpr int kLanes = sizeof(V) / sizeof(T);
+  int64_t i = 0;
+  for (; n - i > 7 * kLanes; i += 8 * kLanes) add_line_part<T, V, 8>(x + i, steps, count, w, y + i);
+  for (; n - i > 3 * kLanes; i += 4 * kLanes) add_line_part<T, V, 4>(x + i, steps, count, w, y + i);
+  for (; i < n; i += kLanes) add_line_part<T, V, 1>(x + i, steps, count, w, y + i);
+}
+
+// Lanes in halves, whatever their number is.
+template <class T, class V>
+MOAI_INLINE T sum_of_lanes(V v) {
+  constexpr int kLanes = sizeof(V) / sizeof(T);
+  T lanes[kLanes];
+  memcpy(lanes, &v, sizeof v);
+  for (int n = kLanes / 2; n > 0; n /= 2)
+    for (int i = 0; i < n; i++) lanes[i] += lanes[i + n];
+  return lanes[0];
+}
+template <class T, class V, int kSteps>
+MOAI_INLINE void multiply_line_part(const T* x, const ConvStep* steps, const T* dy, int64_t n,
+                                    T* sums) {
+  constexpr int kLanes = sizeof(V) / sizeof(T);
+  V sum[kSteps];
+  const T* from[kSteps];
+#pragma GCC unroll 9
+  for (int k = 0; k < kSteps; k++) sum[k] = V{}, from[k] = x + steps[k].x;
+  for (int64_t i = 0; i < n; i += kLanes) {
+    V a;
+    memcpy(&a, dy + i, sizeof a);
+#pragma GCC unroll 9
+    for (int k = 0; k < kSteps; k++) {
+      V b;
+      memcpy(&b, from[k] + i, sizeof b);
+      sum[k] = multiply_add(a, b, sum[k]);
+    }
+  }
+  for (int k = 0; k < kSteps; k++) sums[steps[k].w] += sum_of_lanes<T, V>(sum[k]);
+}
+template <class T, class V>
+void multiply_lines(const T* x, const ConvStep* steps, int64_t count, const T* dy, int64_t n,
+                    T* sums) {
+  for (; count >= 9; count -= 9, steps += 9) multiply_line_part<T, V, 9>(x, steps, dy, n, sums);
+  for (; count >= 4; count -= 4, steps += 4) multiply_line_part<T, V, 4>(x, steps, dy, n, sums);
+  for (; count > 0; count--, steps++) multiply_line_part<T, V, 1>(x, steps, dy, n, sums);
+}
+
 // to[0..n) = from[0], from[step], ...
 template <class S, class T>
 MOAI_INLINE void copy_row(const S* from, int64_t step, int64_t n, T* to) {
@@ -282,6 +347,8 @@ constexpr ConvOps<T> conv_ops() {
           kSums / 2,
           2 * kLanes,
           mix_channels<T, V>,
+          add_lines<T, V>,
+          multiply_lines<T, V>,
           nullptr,
           nullptr};
 }
