@@ -224,6 +224,15 @@ TEST_CASE("conv of strided operands") {
   std::vector<Tensor> all = {x, w, make_tensor(DType::f32, {2, 5, 9, 8})};
   REQUIRE(run_kernel(device_of(2), k, all).ok());
   check_close(all[2], (*want)[0], 0);
+  // Windows read by columns.
+  for (int64_t i = 0; i < 15; i++)
+    for (int64_t q = 0; q < 9; q++)
+      set_real(wc, i * 9 + q, get_real(w, (i % 3 * 5 + i / 3) * 9 + q % 3 * 3 + q / 3));
+  want = reference(Prim::conv, a, {xc, wc});
+  REQUIRE(want.ok());
+  k.operands[1].strides = {9, 45, 1, 3};
+  REQUIRE(run_kernel(device_of(2), k, all).ok());
+  check_close(all[2], (*want)[0], 0);
 }
 
 TEST_CASE("conv_wgrad on multiples of 1/4 is exact") {
@@ -237,6 +246,24 @@ TEST_CASE("conv_wgrad on multiples of 1/4 is exact") {
       check_kernel(Prim::conv_wgrad, c.attrs, {x, dy}, t == DType::bf16 ? 1e-2 : 0, {t, c.w});
       if (t != DType::bf16) check_tiers(Prim::conv_wgrad, c.attrs, {x, dy}, {t, c.w});
     }
+}
+
+TEST_CASE("conv_wgrad of a gradient that is one number") {
+  Source source(14);
+  const ConvAttrs a = {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, false};
+  const Tensor x = source.quarters(DType::f32, {2, 3, 9, 8});
+  Tensor dy = make_tensor(DType::f32, {2, 5, 9, 8}), one = make_tensor(DType::f32, {2});
+  for (int64_t i = 0; i < dy.type.shape.numel(); i++) set_real(dy, i, 0.75);
+  set_real(one, 0, 9), set_real(one, 1, 0.75);
+  auto want = reference(Prim::conv_wgrad, a, {x, dy}, {DType::f32, {5, 3, 3, 3}});
+  REQUIRE(want.ok());
+  LibraryKernel k = {Prim::conv_wgrad, a, {}};
+  std::vector<Tensor> all = {x, one, make_tensor(DType::f32, {5, 3, 3, 3})};
+  k.operands = {operand_of(x, false),
+                {DType::f32, {2, 5, 9, 8}, {0, 0, 0, 0}, 1, false},
+                operand_of(all[2], true)};
+  REQUIRE(run_kernel(device_of(2), k, all).ok());
+  check_close(all[2], (*want)[0], 0);
 }
 
 TEST_CASE("gather, take_along") {
