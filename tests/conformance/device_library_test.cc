@@ -149,6 +149,14 @@ const ConvCase kConvCases[] = {
      {3, 2, 2, 3, 2},
      {{1, 2, 1}, {0, 1, 0}, {1, 1, 0}, {1, 1, 2}, {1, 1, 1}, 1, false}},
     {{1, 3, 40, 40}, {20, 3, 7, 7}, {{2, 2}, {3, 3}, {3, 3}, {1, 1}, {1, 1}, 1, false}},
+    {{3, 6, 9, 41}, {20, 3, 1, 1}, {{1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}, 2, false}},
+    {{2, 5, 9, 8}, {4, 5, 1, 1}, {{2, 3}, {0, 0}, {0, 0}, {1, 1}, {1, 1}, 1, false}},
+    // Few outputs a group: depthwise, in several blocks, with strides and dilation.
+    {{3, 8, 9, 21}, {8, 1, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 8, false}},
+    {{3, 9, 10, 13}, {18, 1, 5, 3}, {{2, 3}, {2, 1}, {2, 0}, {1, 2}, {1, 1}, 9, false}},
+    {{2, 16, 7, 6}, {8, 2, 2, 3}, {{2, 1}, {0, 2}, {1, 2}, {1, 1}, {1, 1}, 8, false}},
+    {{1, 8, 40, 900}, {8, 1, 2, 1}, {{1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}, 8, false}},
+    {{1, 8, 33000}, {8, 1, 2}, {{1}, {0}, {1}, {1}, {1}, 8, false}},
     // Several blocks of images, the last one not full; of rows; of one row.
     {{37, 2, 6, 7}, {40, 2, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, false}},
     {{2, 2, 31, 45}, {17, 2, 3, 4}, {{1, 1}, {1, 2}, {1, 1}, {1, 1}, {1, 1}, 1, false}},
@@ -173,6 +181,11 @@ TEST_CASE("conv on multiples of 1/4 is exact") {
           {source.quarters(DType::f32, {2, 3, 7, 6}), source.quarters(DType::f32, {4, 3, 3, 2})},
           0);
     }
+  // Of depthwise convolutions.
+  for (int64_t lhs : {1, 2})
+    check_kernel(
+        Prim::conv, ConvAttrs{{1, 1}, {2, 1}, {2, 2}, {1, 1}, {lhs, lhs}, 5, true},
+        {source.quarters(DType::f32, {2, 5, 7, 9}), source.quarters(DType::f32, {5, 1, 3, 3})}, 0);
   // The same in several blocks.
   for (int64_t lhs : {2, 3}) {
     const ConvAttrs rows = {{1, 1}, {2, 1}, {3, 1}, {1, 1}, {lhs, 2}, 1, true},
@@ -211,6 +224,15 @@ TEST_CASE("conv of strided operands") {
   std::vector<Tensor> all = {x, w, make_tensor(DType::f32, {2, 5, 9, 8})};
   REQUIRE(run_kernel(device_of(2), k, all).ok());
   check_close(all[2], (*want)[0], 0);
+  // Windows read by columns.
+  for (int64_t i = 0; i < 15; i++)
+    for (int64_t q = 0; q < 9; q++)
+      set_real(wc, i * 9 + q, get_real(w, (i % 3 * 5 + i / 3) * 9 + q % 3 * 3 + q / 3));
+  want = reference(Prim::conv, a, {xc, wc});
+  REQUIRE(want.ok());
+  k.operands[1].strides = {9, 45, 1, 3};
+  REQUIRE(run_kernel(device_of(2), k, all).ok());
+  check_close(all[2], (*want)[0], 0);
 }
 
 TEST_CASE("conv_wgrad on multiples of 1/4 is exact") {
@@ -224,6 +246,24 @@ TEST_CASE("conv_wgrad on multiples of 1/4 is exact") {
       check_kernel(Prim::conv_wgrad, c.attrs, {x, dy}, t == DType::bf16 ? 1e-2 : 0, {t, c.w});
       if (t != DType::bf16) check_tiers(Prim::conv_wgrad, c.attrs, {x, dy}, {t, c.w});
     }
+}
+
+TEST_CASE("conv_wgrad of a gradient that is one number") {
+  Source source(14);
+  const ConvAttrs a = {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, false};
+  const Tensor x = source.quarters(DType::f32, {2, 3, 9, 8});
+  Tensor dy = make_tensor(DType::f32, {2, 5, 9, 8}), one = make_tensor(DType::f32, {2});
+  for (int64_t i = 0; i < dy.type.shape.numel(); i++) set_real(dy, i, 0.75);
+  set_real(one, 0, 9), set_real(one, 1, 0.75);
+  auto want = reference(Prim::conv_wgrad, a, {x, dy}, {DType::f32, {5, 3, 3, 3}});
+  REQUIRE(want.ok());
+  LibraryKernel k = {Prim::conv_wgrad, a, {}};
+  std::vector<Tensor> all = {x, one, make_tensor(DType::f32, {5, 3, 3, 3})};
+  k.operands = {operand_of(x, false),
+                {DType::f32, {2, 5, 9, 8}, {0, 0, 0, 0}, 1, false},
+                operand_of(all[2], true)};
+  REQUIRE(run_kernel(device_of(2), k, all).ok());
+  check_close(all[2], (*want)[0], 0);
 }
 
 TEST_CASE("gather, take_along") {

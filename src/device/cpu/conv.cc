@@ -2,7 +2,10 @@
 // there by packed weights.
 #include <vector>
 
+#include "src/device/cpu/contiguous_operand.h"
 #include "src/device/cpu/conv_blocks.h"
+#include "src/device/cpu/conv_narrow.h"
+#include "src/device/cpu/conv_pointwise.h"
 #include "src/device/cpu/conv_tables.h"
 #include "src/device/cpu/gemm.h"
 #include "src/device/cpu/kernels.h"
@@ -36,10 +39,7 @@ class ConvKernel : public Kernel {
         static_cast<uint64_t>(in_scratch_ + blocks_.positions() * kConvVectors * ops_.lanes) *
             sizeof(T) +
         64;
-    is_ordered_ = !panels_.empty() && has_ordered_windows();
     shared_scratch_ = static_cast<uint64_t>(packed_ * g_.groups) * sizeof(T) + 64;
-    if (!is_ordered_)
-      shared_scratch_ += static_cast<uint64_t>(w_.sizes.numel()) * size_of(w_.dtype);
     for (int vectors = 1; vectors <= kConvVectors; vectors++)
       for (const ConvPhase& p : blocks_.phases()) add_table(p, vectors);
   }
@@ -87,26 +87,10 @@ class ConvKernel : public Kernel {
     tables_[vectors - 1].push_back(std::move(t));
   }
 
-  // Whether the weights of one window lie one after the other.
-  bool has_ordered_windows() const {
-    int64_t next = 1;
-    for (int d = w_.sizes.rank() - 1; d >= 2; d--) {
-      if (w_.sizes[d] > 1 && w_.strides[d] != next) return false;
-      next *= w_.sizes[d];
-    }
-    return true;
-  }
   void pack_weights(const char* w, RunContext& context) const {
     const int64_t size = static_cast<int64_t>(size_of(w_.dtype)), window = g_.window_size();
     const char* from = w + w_.offset * size;
-    int64_t output = w_.strides[0], channel = w_.strides[1];
-    if (!is_ordered_) {
-      char* copy = context.shared + packed_ * g_.groups * static_cast<int64_t>(sizeof(T));
-      output = g_.depth(), channel = window;
-      context.pool.run(g_.outputs,
-                       [&](int64_t o, int) { copy_filter(from, copy, o, output, size); });
-      from = copy;
-    }
+    const int64_t output = w_.strides[0], channel = w_.strides[1];
     const int64_t panels = static_cast<int64_t>(panels_.size());
     context.pool.run(panels * g_.groups, [&](int64_t i, int) {
       const int64_t group = i / panels, channels = g_.group_channels();
@@ -124,14 +108,6 @@ class ConvKernel : public Kernel {
         GemmType<T>::pack(v_, {at + c * channel * size, w_.dtype, output, 1}, p.count, window,
                           width, out + c * window * p.width);
     });
-  }
-  void copy_filter(const char* from, char* to, int64_t o, int64_t row, int64_t size) const {
-    for (int64_t i = 0; i < row; i++) {
-      int64_t at = o * w_.strides[0], left = i;
-      for (int d = w_.sizes.rank() - 1; d >= 1; d--)
-        at += left % w_.sizes[d] * w_.strides[d], left /= w_.sizes[d];
-      std::copy_n(from + at * size, size, to + (o * row + i) * size);
-    }
   }
   T* weights(char* shared, int64_t group, const ConvPanel& p) const {
     return reinterpret_cast<T*>(shared) + group * packed_ + p.offset * g_.depth();
@@ -183,17 +159,31 @@ class ConvKernel : public Kernel {
   const std::vector<ConvPanel> panels_;
   std::vector<Table> tables_[kConvVectors];
   int64_t packed_ = 0, panels_per_task_ = 1, in_scratch_ = 0;
-  bool is_ordered_ = true;
 };
+
+// Whether the weights of one window lie one after the other.
+bool has_ordered_windows(const Operand& w) {
+  int64_t next = 1;
+  for (int d = w.sizes.rank() - 1; d >= 2; d--) {
+    if (w.sizes[d] > 1 && w.strides[d] != next) return false;
+    next *= w.sizes[d];
+  }
+  return true;
+}
 
 }  // namespace
 
 StatusOr<std::unique_ptr<Kernel>> make_conv(const LibraryKernel& k, const Target& target) {
   const DType t = k.operands[0].dtype;
   if (is_complex(t)) return unimplemented("[conv] has no kernel for complex numbers");
-  if (t == DType::f64) return std::unique_ptr<Kernel>(new ConvKernel<double>(k, target));
-  if (is_float(t)) return std::unique_ptr<Kernel>(new ConvKernel<float>(k, target));
-  return std::unique_ptr<Kernel>(new ConvKernel<int64_t>(k, target));
+  if (auto kernel = make_narrow_conv(k, *target.vectors)) return kernel;
+  if (auto kernel = make_pointwise_conv(k, *target.vectors)) return kernel;
+  const auto make = [&](const LibraryKernel& ordered) -> StatusOr<std::unique_ptr<Kernel>> {
+    if (t == DType::f64) return std::unique_ptr<Kernel>(new ConvKernel<double>(ordered, target));
+    if (is_float(t)) return std::unique_ptr<Kernel>(new ConvKernel<float>(ordered, target));
+    return std::unique_ptr<Kernel>(new ConvKernel<int64_t>(ordered, target));
+  };
+  return has_ordered_windows(k.operands[1]) ? make(k) : with_contiguous_operand(k, 1, make);
 }
 
 }  // namespace moai::cpu

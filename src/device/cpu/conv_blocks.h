@@ -47,6 +47,9 @@ class ConvBlocks {
   int64_t image_positions(const ConvBlock& b) const { return b.length * inner_; }
   int64_t first_position(const ConvBlock& b) const { return b.first * inner_; }
 
+  const ConvAxis& axis(int d) const { return axes_[d]; }
+  int64_t length(int d, const ConvBlock& b) const { return d == cut_ ? b.length : g_.out[d]; }
+
   // Scratch is [images, channels, channel_size].
   int64_t channel_size() const { return size_[0] * size_[1] * size_[2]; }
   int64_t images() const { return images_; }
@@ -70,7 +73,7 @@ class ConvBlocks {
 
  private:
   int64_t results(const ConvPhase& p, int d, const ConvBlock& b) const {
-    return axes_[d].results(p.index[d], d == cut_ ? b.length : g_.out[d]);
+    return axes_[d].results(p.index[d], length(d, b));
   }
   int64_t offset(int64_t z, int64_t y, int64_t x) const {
     return (z * size_[1] + y) * size_[2] + x;

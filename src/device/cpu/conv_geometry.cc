@@ -21,6 +21,11 @@ ConvGeometry::ConvGeometry(const Operand& x, const Operand& y, const Operand& we
     stride[d] = a.stride[s], dilation[d] = a.dilation[s], lhs_dilation[d] = a.lhs_dilation[s];
     pad[d] = a.pad_lo[s];
     x_step[d] = x.strides[s + 2];
+    // One tap and no padding: elements that no result meets can as well not be there.
+    if (window[d] == 1 && pad[d] == 0 && lhs_dilation[d] == 1 && in[d] > 0) {
+      in[d] = (in[d] - 1) / stride[d] + 1;
+      x_step[d] *= stride[d], stride[d] = 1;
+    }
   }
 }
 

@@ -53,6 +53,17 @@ template <class T>
 struct ConvOps {
   int lanes;
   ConvBody<T> bodies[kConvVectors][kConvWidths];  // by vectors - 1 and width of a group - 1
+  // y (rows x cols) = w x, for weights packed in panels of `rows` outputs and `cols` neighbours of
+  // the channels' rows; fewer outputs and neighbours may be stored.
+  int rows, cols;
+  void (*mix_channels)(int64_t channels, const T* w, const T* x, int64_t x_row, T* y, int64_t y_row,
+                       int row_count, int col_count);
+  // y[i] = sum over the steps of w[step.w] * x[step.x + i], i < n; y and what x is read at have
+  // room for whole vectors.
+  void (*add_lines)(const T* x, const ConvStep* steps, int64_t count, const T* w, int64_t n, T* y);
+  // sums[step.w] += sum over i < n of dy[i] * x[step.x + i], for each step; n is whole vectors.
+  void (*multiply_lines)(const T* x, const ConvStep* steps, int64_t count, const T* dy, int64_t n,
+                         T* sums);
   void (*copy_image)(const ConvImage& image, const void* x, T* out);
   // y[j * y_row + i] = c[i * c_row + j] for i < rows, j < cols.
   void (*store_transposed)(const T* c, int64_t c_row, int64_t rows, int64_t cols, DType dtype,

@@ -3,7 +3,9 @@
 // weights.
 #include <vector>
 
+#include "src/device/cpu/contiguous_operand.h"
 #include "src/device/cpu/conv_blocks.h"
+#include "src/device/cpu/conv_narrow.h"
 #include "src/device/cpu/conv_tables.h"
 #include "src/device/cpu/gemm.h"
 #include "src/device/cpu/kernels.h"
@@ -218,11 +220,14 @@ class WgradKernel : public Kernel {
 StatusOr<std::unique_ptr<Kernel>> make_conv_wgrad(const LibraryKernel& k, const Target& target) {
   const DType t = k.operands[0].dtype;
   if (is_complex(t)) return unimplemented("[conv_wgrad] has no kernel for complex numbers");
-  if (k.operands[1].strides != contiguous_strides(k.operands[1].sizes))
-    return unimplemented("[conv_wgrad] needs a contiguous gradient");
-  if (t == DType::f64) return std::unique_ptr<Kernel>(new WgradKernel<double>(k, target));
-  if (is_float(t)) return std::unique_ptr<Kernel>(new WgradKernel<float>(k, target));
-  return std::unique_ptr<Kernel>(new WgradKernel<int64_t>(k, target));
+  const auto make = [&](const LibraryKernel& in_order) -> StatusOr<std::unique_ptr<Kernel>> {
+    if (auto kernel = make_narrow_wgrad(in_order, *target.vectors)) return kernel;
+    if (t == DType::f64) return std::unique_ptr<Kernel>(new WgradKernel<double>(in_order, target));
+    if (is_float(t)) return std::unique_ptr<Kernel>(new WgradKernel<float>(in_order, target));
+    return std::unique_ptr<Kernel>(new WgradKernel<int64_t>(in_order, target));
+  };
+  // A gradient may be one number for all, as that of a sum is.
+  return with_contiguous_operand(k, 1, make);
 }
 
 }  // namespace moai::cpu

@@ -1,4 +1,5 @@
 // Which class makes the kernel of a primitive, and what every kernel may rely on.
+#include "src/device/cpu/contiguous_operand.h"
 #include "src/device/cpu/kernels.h"
 
 namespace moai::cpu {
@@ -31,14 +32,6 @@ bool takes_strides(Prim op) {
          op == Prim::sdpa || op == Prim::sdpa_bwd || op == Prim::update_slice;
 }
 
-// Strides of dimensions with one element or none say nothing.
-bool is_contiguous(const Operand& x) {
-  const Shape want = contiguous_strides(x.sizes);
-  for (int d = 0; d < x.sizes.rank(); d++)
-    if (x.sizes[d] > 1 && x.strides[d] != want[d]) return false;
-  return true;
-}
-
 Status check(const LibraryKernel& k) {
   const std::string name = "[" + std::string(info(k.op).name) + "] ";
   if (k.operands.size() != operand_count(k) || k.operands.size() < 2)
@@ -47,7 +40,7 @@ Status check(const LibraryKernel& k) {
     if (x.sizes.rank() != x.strides.rank())
       return invalid(name + "an operand's strides do not fit its sizes");
     if (takes_strides(k.op)) continue;
-    if (!is_contiguous(x) || x.offset != 0)
+    if (!is_in_order(x) || x.offset != 0)
       return unimplemented(name + "needs contiguous operands; copy them first");
   }
   return ok_status();

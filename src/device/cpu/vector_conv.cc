@@ -83,6 +83,103 @@ constexpr ConvBody<T> body() {
   return {groups_of(kVectors, kWidth), run_tile<T, V, kVectors, kWidth>};
 }
 
+// Outputs by neighbours in registers: nothing is copied, the image is read where it lies.
+template <class T, class V>
+void mix_channels(int64_t channels, const T* w, const T* x, int64_t x_row, T* y, int64_t y_row,
+                  int row_count, int col_count) {
+  constexpr int kRows = kSums / 2, kLanes = sizeof(V) / sizeof(T);
+  V sums[kRows][2];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; i++) sums[i][0] = sums[i][1] = V{};
+  for (int64_t c = 0; c < channels; c++, x += x_row, w += kRows) {
+    V left, right;
+    memcpy(&left, x, sizeof left), memcpy(&right, x + kLanes, sizeof right);
+    // Rows are pages apart, so no prefetcher sees that the next columns come next.
+    __builtin_prefetch(x + 2 * kLanes), __builtin_prefetch(x + 3 * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; i++) {
+      const V a = spread(w[i], V{});
+      sums[i][0] = multiply_add(a, left, sums[i][0]);
+      sums[i][1] = multiply_add(a, right, sums[i][1]);
+    }
+  }
+  if (row_count == kRows && col_count == 2 * kLanes) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; i++) memcpy(y + i * y_row, sums[i], sizeof sums[i]);
+    return;
+  }
+  T edge[kRows][2 * kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; i++) memcpy(edge[i], sums[i], sizeof sums[i]);
+  for (int i = 0; i < row_count; i++)
+    for (int j = 0; j < col_count; j++) y[i * y_row + j] = edge[i][j];
+}
+
+template <class T, class V, int kVectors>
+MOAI_INLINE void add_line_part(const T* x, const ConvStep* steps, int64_t count, const T* w, T* y) {
+  constexpr int kLanes = sizeof(V) / sizeof(T);
+  V sums[kVectors];
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; v++) sums[v] = V{};
+  for (const ConvStep* s = steps; s != steps + count; s++) {
+    const V a = spread(w[s->w], V{});
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; v++) {
+      V b;
+      memcpy(&b, x + s->x + v * kLanes, sizeof b);
+      sums[v] = multiply_add(a, b, sums[v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; v++) memcpy(y + v * kLanes, &sums[v], sizeof(V));
+}
+template <class T, class V>
+void add_lines(const T* x, const ConvStep* steps, int64_t count, const T* w, int64_t n, T* y) {
+  constexpr int kLanes = sizeof(V) / sizeof(T);
+  int64_t i = 0;
+  for (; n - i > 7 * kLanes; i += 8 * kLanes) add_line_part<T, V, 8>(x + i, steps, count, w, y + i);
+  for (; n - i > 3 * kLanes; i += 4 * kLanes) add_line_part<T, V, 4>(x + i, steps, count, w, y + i);
+  for (; i < n; i += kLanes) add_line_part<T, V, 1>(x + i, steps, count, w, y + i);
+}
+
+// Lanes in halves, whatever their number is.
+template <class T, class V>
+MOAI_INLINE T sum_of_lanes(V v) {
+  constexpr int kLanes = sizeof(V) / sizeof(T);
+  T lanes[kLanes];
+  memcpy(lanes, &v, sizeof v);
+  for (int n = kLanes / 2; n > 0; n /= 2)
+    for (int i = 0; i < n; i++) lanes[i] += lanes[i + n];
+  return lanes[0];
+}
+template <class T, class V, int kSteps>
+MOAI_INLINE void multiply_line_part(const T* x, const ConvStep* steps, const T* dy, int64_t n,
+                                    T* sums) {
+  constexpr int kLanes = sizeof(V) / sizeof(T);
+  V sum[kSteps];
+  const T* from[kSteps];
+#pragma GCC unroll 9
+  for (int k = 0; k < kSteps; k++) sum[k] = V{}, from[k] = x + steps[k].x;
+  for (int64_t i = 0; i < n; i += kLanes) {
+    V a;
+    memcpy(&a, dy + i, sizeof a);
+#pragma GCC unroll 9
+    for (int k = 0; k < kSteps; k++) {
+      V b;
+      memcpy(&b, from[k] + i, sizeof b);
+      sum[k] = multiply_add(a, b, sum[k]);
+    }
+  }
+  for (int k = 0; k < kSteps; k++) sums[steps[k].w] += sum_of_lanes<T, V>(sum[k]);
+}
+template <class T, class V>
+void multiply_lines(const T* x, const ConvStep* steps, int64_t count, const T* dy, int64_t n,
+                    T* sums) {
+  for (; count >= 9; count -= 9, steps += 9) multiply_line_part<T, V, 9>(x, steps, dy, n, sums);
+  for (; count >= 4; count -= 4, steps += 4) multiply_line_part<T, V, 4>(x, steps, dy, n, sums);
+  for (; count > 0; count--, steps++) multiply_line_part<T, V, 1>(x, steps, dy, n, sums);
+}
+
 // to[0..n) = from[0], from[step], ...
 template <class S, class T>
 MOAI_INLINE void copy_row(const S* from, int64_t step, int64_t n, T* to) {
@@ -113,8 +210,30 @@ MOAI_INLINE void zero_row(float* to, int64_t n) {
 }
 #endif
 
+// Axis `d`, whole and without padding, becomes part of the one before it.
+MOAI_INLINE bool join_axis(ConvImage& image, int d) {
+  const bool is_whole = image.low[d] == 0 && image.size[d] == image.in[d];
+  if (!is_whole || image.x_step[d - 1] != image.in[d] * image.x_step[d]) return false;
+  image.in[d - 1] *= image.in[d], image.size[d - 1] *= image.in[d];
+  image.low[d - 1] *= image.in[d], image.x_step[d - 1] = image.x_step[d];
+  return true;
+}
+// The same copy in longer rows, where rows follow one another in both places.
+MOAI_INLINE void lengthen_rows(ConvImage& image) {
+  if (!join_axis(image, 2)) return;
+  const auto move = [&](int to, int from) {
+    image.in[to] = image.in[from], image.size[to] = image.size[from];
+    image.low[to] = image.low[from], image.x_step[to] = image.x_step[from];
+  };
+  const bool is_plane = join_axis(image, 1);
+  move(2, is_plane ? 0 : 1);
+  if (is_plane) image.in[0] = image.size[0] = 1, image.low[0] = 0;
+  image.in[1] = image.size[1] = 1, image.low[1] = 0;
+}
+
 template <class S, class T>
-void copy_image(const ConvImage& image, const S* x, T* out) {
+void copy_image(ConvImage image, const S* x, T* out) {
+  lengthen_rows(image);
   const int64_t row = image.size[2];
   int64_t before = image.low[2] < 0 ? -image.low[2] : 0;  // zeros, then elements, then zeros
   before = before < row ? before : row;
@@ -221,9 +340,15 @@ void store_i64(const int64_t* c, int64_t c_row, int64_t rows, int64_t cols, DTyp
 
 template <class T, class V>
 constexpr ConvOps<T> conv_ops() {
-  return {static_cast<int>(sizeof(V) / sizeof(T)),
+  constexpr int kLanes = sizeof(V) / sizeof(T);
+  return {kLanes,
           {{body<T, V, 1, 1>(), body<T, V, 1, 2>(), body<T, V, 1, 3>(), body<T, V, 1, 4>()},
            {body<T, V, 2, 1>(), body<T, V, 2, 2>(), body<T, V, 2, 3>(), body<T, V, 2, 4>()}},
+          kSums / 2,
+          2 * kLanes,
+          mix_channels<T, V>,
+          add_lines<T, V>,
+          multiply_lines<T, V>,
           nullptr,
           nullptr};
 }

@@ -77,13 +77,14 @@ V highest(DType t) {
     return largest_of(t);
 }
 
-// Runs f(plane) so that a task is at least some 10 us of work.
+// Runs f(plane, thread) so that a task is at least some 10 us of work.
 template <class F>
 void for_each_plane(const WindowGeometry& g, ThreadPool& pool, F&& f) {
   const int64_t work = std::max<int64_t>(1, g.out_size() * g.window[0] * g.window[1] * g.window[2]);
   const int64_t per_task = std::max<int64_t>(1, 16384 / work);
-  pool.run((g.planes + per_task - 1) / per_task, [&](int64_t task, int) {
-    for (int64_t p = task * per_task; p < std::min(g.planes, (task + 1) * per_task); p++) f(p);
+  pool.run((g.planes + per_task - 1) / per_task, [&](int64_t task, int thread) {
+    for (int64_t p = task * per_task; p < std::min(g.planes, (task + 1) * per_task); p++)
+      f(p, thread);
   });
 }
 
@@ -131,16 +132,20 @@ class WindowKernel : public Kernel {
         kind_(std::get<WindowAttrs>(k.attrs).kind),
         dtype_(k.operands[0].dtype),
         has_index_(k.op == Prim::max_pool_idx),
-        g_(k.operands[0].sizes, k.operands[1].sizes, std::get<WindowAttrs>(k.attrs)) {}
+        g_(k.operands[0].sizes, k.operands[1].sizes, std::get<WindowAttrs>(k.attrs)) {
+    if (has_index_ && kIsHalf)
+      thread_scratch_ = static_cast<uint64_t>(g_.in_size() + g_.out_size()) * sizeof(float);
+  }
 
   Status run(std::span<char* const> buffers, RunContext& context) override {
     const auto* x = reinterpret_cast<const Stored*>(buffers[0]);
     auto* y = reinterpret_cast<Stored*>(buffers[1]);
     auto* index = has_index_ ? reinterpret_cast<int64_t*>(buffers[2]) : nullptr;
-    for_each_plane(g_, context.pool, [&](int64_t p) {
+    for_each_plane(g_, context.pool, [&](int64_t p, int thread) {
       const Stored* from = x + p * g_.in_size();
       Stored* to = y + p * g_.out_size();
-      if (has_index_) return pool_plane(from, to, index + p * g_.out_size());
+      if (has_index_)
+        return pool_plane(from, to, index + p * g_.out_size(), context.scratch[thread]);
       switch (kind_) {
         case ReduceKind::prod:
           return reduce_plane(from, to, V(1), [](V a, V b) { return static_cast<V>(a * b); });
@@ -160,6 +165,7 @@ class WindowKernel : public Kernel {
  private:
   using Stored = typename E::Stored;
   using V = typename E::Value;
+  static constexpr bool kIsHalf = std::is_same_v<V, float> && sizeof(Stored) == 2;
 
   template <class F>
   void reduce_plane(const Stored* x, Stored* y, V first, F&& combine) const {
@@ -172,10 +178,20 @@ class WindowKernel : public Kernel {
         }
   }
 
-  void pool_plane(const Stored* x, Stored* y, int64_t* index) const {
-    if constexpr (std::is_same_v<Stored, float>) {
-      if (is_two_by_two()) return v_.pool_two_by_two(x, g_.in[2], g_.out[1], g_.out[2], y, index);
-      if (g_.in_size() <= INT32_MAX) return pool_rows(g_, v_, x, y, index);
+  void pool_floats(const float* x, float* y, int64_t* index) const {
+    if (is_two_by_two()) return v_.pool_two_by_two(x, g_.in[2], g_.out[1], g_.out[2], y, index);
+    pool_rows(g_, v_, x, y, index);
+  }
+  void pool_plane(const Stored* x, Stored* y, int64_t* index, char* scratch) const {
+    if (g_.in_size() <= INT32_MAX) {
+      if constexpr (std::is_same_v<Stored, float>) return pool_floats(x, y, index);
+      if constexpr (kIsHalf) {
+        float* wide = reinterpret_cast<float*>(scratch);
+        float* best = wide + g_.in_size();
+        v_.to_f32(dtype_, x, 1, wide, g_.in_size());
+        pool_floats(wide, best, index);
+        return v_.from_f32(dtype_, best, y, g_.out_size());
+      }
     }
     for (int64_t i = 0; i < g_.out[0]; i++)
       for (int64_t j = 0; j < g_.out[1]; j++)
