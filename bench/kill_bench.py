@@ -1,9 +1,7 @@
 """How long a killed worker or supervisor takes to become a Python exception.
 
-usage: kill_bench.py [--rounds 10]
 The yardstick is the same kill seen by a blocked read of a plain unix socket pair.
 """
-import argparse
 import os
 import pathlib
 import signal
@@ -20,6 +18,7 @@ from processes import World  # noqa: E402
 SCRIPT = """
 import time, torch
 x = torch.randn(256, 256, device='cuda')
+(x @ x).sum().item()
 print('running', flush=True)
 try:
     while True: (x @ x).sum().item()
@@ -44,29 +43,26 @@ def socket_round():
 def moai_round(victim):
     with tempfile.TemporaryDirectory() as folder:
         world = World(pathlib.Path(folder))
-        url = world.serve()
-        p = world.script(SCRIPT, server=url)
-        assert p.stdout.readline() == "running\n"
-        time.sleep(0.5)
-        begin = time.monotonic()
-        for pid in world.pids(f"moai {victim}"):
-            os.kill(pid, signal.SIGKILL)
-        line = p.stdout.readline()
-        p.communicate()
-        world.close()
+        try:
+            p = world.script(SCRIPT, server=world.serve())
+            if p.stdout.readline() != "running\n":
+                raise SystemExit("bench: the program to be cut off did not start: " + p.communicate()[1])
+            time.sleep(0.2)
+            begin = time.monotonic()
+            for pid in world.pids(f"moai {victim}"):
+                os.kill(pid, signal.SIGKILL)
+            line = p.stdout.readline()
+            p.communicate()
+        finally:
+            world.close()
         return float(line) - begin
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--rounds", type=int, default=10)
-    rounds = p.parse_args().rounds
-    plain = [socket_round() for _ in range(rounds)]
-    print(f"plain socket: {1e3 * statistics.median(plain):.2f} ms")
+def run(args, report):
+    report.section("kill", "Exception after kill -9 (milliseconds)",
+                   [("killed", "victim", "<10"), ("socket", "socket_ms", "8.2f"), ("moai", "moai_ms", "8.2f"), ("most", "most_ms", "8.2f")])
     for victim in ("worker", "serve"):
-        times = [moai_round(victim) for _ in range(rounds)]
-        print(f"{victim} killed: exception after {1e3 * statistics.median(times):.2f} ms (most {1e3 * max(times):.2f} ms, {rounds} rounds)")
-
-
-if __name__ == "__main__":
-    main()
+        pairs = [(socket_round(), moai_round(victim)) for _ in range(args.rounds)]
+        plain, ours = zip(*pairs)
+        report.row(dict(victim=victim, socket_ms=1e3 * statistics.median(plain), moai_ms=1e3 * statistics.median(ours),
+                        most_ms=1e3 * max(ours)))

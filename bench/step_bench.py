@@ -1,92 +1,38 @@
-"""Training step: moai (client and server on the same cores) against local PyTorch eager, interleaved.
+"""Training step: moai (client and server together on the cores that eager has) against local PyTorch eager.
 
-usage: step_bench.py [--jobs a,b] [--cores 0 or 0,1] [--rounds 7] [--precision f32,bf16] [--json FILE]
-A round times eager, moai, eager on the same number of steps; the figure is the median of the ratios eager/moai.
+Memory is the most that was resident since the start (VmHWM). Client and server share the pages of the shm link,
+which count in both.
 """
-import argparse
-import json
-import math
-import os
-import pathlib
-import statistics
-import subprocess
-import sys
-
+import harness
 import models
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+def run(args, report):
+    names = args.jobs.split(",") if args.jobs else models.EXAMPLES + models.MODELS
+    for cores in args.cores:
+        for precision in args.precision.split(","):
+            report.section("step", f"Training step, {precision}{' autocast' if precision == 'bf16' else ''}, cores {cores}",
+                           [("job", "job", "<11"), ("eager ms", "eager_ms", "9.2f"), ("moai ms", "moai_ms", "9.2f"),
+                            ("eager / moai", "ratio", "12.2f"), ("eager MiB", "eager_peak_mib", "9.0f"),
+                            ("client MiB", "client_peak_mib", "10.0f"), ("server MiB", "server_peak_mib", "10.0f"),
+                            ("moai / eager", "memory", "12.2f")])
+            ratios = []
+            for job in names:
+                row = measure(job, precision, cores, args.rounds, args.quick)
+                report.row(row)
+                ratios.append(row["ratio"])
+            report.note(f"geometric mean {harness.geometric_mean(ratios):.2f}, lowest {min(ratios):.2f}")
 
 
-class Side:
-    def __init__(self, job, precision, cores, moai):
-        threads = len(cores.split(","))
-        command = [sys.executable, str(ROOT / "bench" / "step_worker.py"), job, "cuda" if moai else "cpu", precision, str(threads)]
-        if moai:
-            command = [str(ROOT / "build" / "moai"), "run", "--local", *command]
-        env = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-        for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # they slow the yardstick's BLAS down
-            env.pop(name, None)
-        self.process = subprocess.Popen(["taskset", "-c", cores, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True, env=env)
-
-    def steps(self, n):
-        """Seconds for n steps."""
-        self.process.stdin.write(f"{n}\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit("bench: a worker ended early; its message is above")
-        seconds, self.loss, self.peak_kib = line.split()
-        return float(seconds)
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(timeout=60)
-
-
-def measure(job, precision, cores, rounds):
-    eager, moai = Side(job, precision, cores, False), Side(job, precision, cores, True)
-    for side in (eager, moai):
-        side.steps(5)
-        side.steps(5)
-    n = max(3, min(100, int(0.4 / (eager.steps(5) / 5))))
-    ratios, eager_ms, moai_ms = [], [], []
-    for _ in range(rounds):
-        a = eager.steps(n)
-        b = moai.steps(n)
-        c = eager.steps(n)
-        ratios.append((a + c) / 2 / b)
-        eager_ms += [1e3 * a / n, 1e3 * c / n]
-        moai_ms.append(1e3 * b / n)
-    row = dict(job=job, precision=precision, cores=cores, steps=n, rounds=rounds, ratio=statistics.median(ratios),
-               eager_ms=statistics.median(eager_ms), moai_ms=statistics.median(moai_ms),
-               eager_peak_mib=int(eager.peak_kib) / 1024, client_peak_mib=int(moai.peak_kib) / 1024)
+def measure(job, precision, cores, rounds, quick):
+    eager = harness.Worker("step_worker.py", job, "cpu", precision, len(cores.split(",")), cores=cores)
+    moai = harness.Worker("step_worker.py", job, "cuda", precision, len(cores.split(",")), cores=cores, moai=["--local"])
+    for worker in (eager, moai):
+        for _ in range(1 if quick else 2):
+            worker.call("steps", 5)
+    n = max(3, min(100, int((0.05 if quick else 0.4) / (eager.call("steps", 5) / 5))))
+    ratio, plain, ours = harness.interleave(rounds, lambda: eager.call("steps", n), lambda: moai.call("steps", n))
+    peaks = [eager.call("peak_kib") / 1024, moai.call("peak_kib") / 1024, moai.server_peak_kib() / 1024]
     eager.close(), moai.close()
-    return row
-
-
-def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--jobs", default=",".join(models.EXAMPLES + models.MODELS[:4]))
-    p.add_argument("--cores", default="0,1")
-    p.add_argument("--rounds", type=int, default=7)
-    p.add_argument("--precision", default="f32")
-    p.add_argument("--json", metavar="FILE")
-    args = p.parse_args()
-    rows = []
-    print(f"{'job':12} {'dtype':5} {'eager':>10} {'moai':>10}   eager/moai", flush=True)
-    for precision in args.precision.split(","):
-        for job in args.jobs.split(","):
-            row = measure(job, precision, args.cores, args.rounds)
-            rows.append(row)
-            print(f"{job:12} {precision:5} {row['eager_ms']:7.2f} ms {row['moai_ms']:7.2f} ms   {row['ratio']:.2f}x", flush=True)
-            if args.json:
-                with open(args.json, "a") as f:
-                    f.write(json.dumps(row) + "\n")
-        mine = [r["ratio"] for r in rows if r["precision"] == precision]
-        mean = math.exp(sum(map(math.log, mine)) / len(mine))
-        print(f"{'geometric mean':18} {precision:5} {mean:.2f}x, lowest {min(mine):.2f}x", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    return dict(job=job, precision=precision, cores=cores, steps=n, ratio=ratio, eager_ms=1e3 * plain / n, moai_ms=1e3 * ours / n,
+                eager_peak_mib=peaks[0], client_peak_mib=peaks[1], server_peak_mib=peaks[2], memory=(peaks[1] + peaks[2]) / peaks[0])

@@ -77,7 +77,7 @@ def torch_part():
         return [0, 0, 1]
     # Tests that start moai themselves, then the feature groups inside one `moai run`.
     files = [(path, ()) for path in sorted((ROOT / "tests" / "torch").glob("test_*.py"))]
-    files.append((ROOT / "tests" / "torch" / "features" / "test_features.py", (moai, "run", "--local")))
+    files += [(path, (moai, "run", "--local")) for path in sorted((ROOT / "tests" / "torch" / "features").glob("test_*.py"))]
     for path, launcher in files:
         result = pytest([path], "torch-" + path.stem, launcher, env={"OMP_NUM_THREADS": "1"}, options=["-p", "no:cacheprovider"])
         print(f"    {path.name}: {result[0]} passed, {result[1]} failed, {result[2]} skipped", flush=True)

@@ -164,7 +164,7 @@ std::shared_ptr<const Shapes> run_meta(const OpInfo& info, Arguments arguments) 
   {
     at::AutoDispatchBelowADInplaceOrView below_autograd;
     c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-    if (const c10::KernelFunction* rule = shape_rule_of(info.record_name))
+    if (const c10::KernelFunction* rule = shape_rule_of(info.name))
       rule->callBoxed(info.op, kMetaKeys, &stack);
     else
       info.op.redispatchBoxed(kMetaKeys, &stack);

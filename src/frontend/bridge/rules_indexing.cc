@@ -1,0 +1,67 @@
+// Shape rules of operators that look up, join or fill.
+#include <ATen/ExpandUtils.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/masked_fill.h>
+#include <ATen/ops/result_type.h>
+#include <ATen/ops/stack.h>
+
+#include "src/frontend/bridge/shape_rules.h"
+
+namespace moai::bridge {
+namespace {
+
+using at::IntArrayRef;
+using at::Tensor;
+
+Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding_index, bool by_frequency,
+                 bool is_sparse) {
+  if (weight.dim() != 2 || !at::isIntegralType(indices.scalar_type(), /*includeBool=*/false))
+    return at::embedding(weight, indices, padding_index, by_frequency, is_sparse);
+  c10::DimVector sizes(indices.sizes());
+  sizes.push_back(weight.size(1));
+  return at::empty(sizes, weight.options());
+}
+
+Tensor embedding_backward(const Tensor& grad, const Tensor& indices, int64_t rows, int64_t, bool) {
+  c10::DimVector sizes(grad.sizes().slice(static_cast<size_t>(indices.dim())));
+  sizes.insert(sizes.begin(), rows);
+  return at::empty(sizes, grad.options());
+}
+
+Tensor stack(at::TensorList tensors, int64_t dim) {
+  bool is_regular = !tensors.empty() && dim >= -tensors[0].dim() - 1 && dim <= tensors[0].dim();
+  for (const Tensor& t : tensors) is_regular &= t.sizes() == tensors[0].sizes() && t.dtype() == tensors[0].dtype();
+  if (!is_regular) return at::stack(tensors, dim);
+  c10::DimVector sizes(tensors[0].sizes());
+  sizes.insert(sizes.begin() + (dim < 0 ? dim + tensors[0].dim() + 1 : dim), static_cast<int64_t>(tensors.size()));
+  return at::empty(sizes, tensors[0].options());
+}
+
+Tensor select_backward(const Tensor& grad, IntArrayRef sizes, int64_t, int64_t) {
+  return at::empty(sizes, grad.options());
+}
+
+Tensor slice_backward(const Tensor& grad, IntArrayRef sizes, int64_t, int64_t, int64_t, int64_t) {
+  return at::empty(sizes, grad.options());
+}
+
+Tensor& masked_fill_(Tensor& self, const Tensor& mask, const at::Scalar& value) {
+  if (mask.scalar_type() != at::kBool || at::infer_size_dimvector(self.sizes(), mask.sizes()) != self.sizes() ||
+      (value.isFloatingPoint() && !self.is_floating_point()))
+    return self.masked_fill_(mask, value);
+  return self;
+}
+
+}  // namespace
+
+void add_indexing_rules(ShapeRules& rules) {
+  rules.add("embedding", &embedding);
+  rules.add("embedding_dense_backward", &embedding_backward);
+  rules.add("stack", &stack);
+  rules.add("select_backward", &select_backward);
+  rules.add("slice_backward", &slice_backward);
+  rules.add("masked_fill_.Scalar", &masked_fill_);
+}
+
+}  // namespace moai::bridge

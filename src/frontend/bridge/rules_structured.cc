@@ -1,0 +1,67 @@
+// Shape rules of structured operators: PyTorch's own in C++, which the Meta key hides behind Python ones.
+#include <ATen/MetaFunctions.h>
+#include <ATen/Operators.h>
+#include <ATen/ScalarOps.h>
+
+#include "src/frontend/bridge/shape_rules.h"
+
+namespace moai::bridge {
+namespace {
+
+using at::Scalar;
+using at::Tensor;
+using Dtype = std::optional<at::ScalarType>;
+
+// The schema picks the overload of at::meta::NAME.
+template <class Op>
+void add(ShapeRules& rules, typename Op::schema* f) {
+  std::string name = std::string(Op::name).substr(sizeof "aten::" - 1);
+  if (*Op::overload_name) name += std::string(".") + Op::overload_name;
+  rules.add(std::move(name), f);
+}
+
+Tensor number(const Scalar& s) {
+  Tensor t = c10::scalar_to_tensor(s);
+  t.unsafeGetTensorImpl()->set_wrapped_number(true);
+  return t;
+}
+
+Tensor add_number(const Tensor& t, const Scalar& s, const Scalar& alpha) { return at::meta::add(t, number(s), alpha); }
+Tensor sub_number(const Tensor& t, const Scalar& s, const Scalar& alpha) { return at::meta::sub(t, number(s), alpha); }
+Tensor mul_number(const Tensor& t, const Scalar& s) { return at::meta::mul(t, number(s)); }
+Tensor div_number(const Tensor& t, const Scalar& s) { return at::meta::div(t, number(s)); }
+Tensor sum_all(const Tensor& t, Dtype dtype) { return at::meta::sum(t, at::IntArrayRef{}, false, dtype); }
+Tensor mean_all(const Tensor& t, Dtype dtype) { return at::meta::mean(t, at::IntArrayRef{}, false, dtype); }
+Tensor relu(const Tensor& t) { return at::meta::clamp_min(t, 0); }
+Tensor& relu_(Tensor& t) { return at::meta::clamp_min_(t, 0); }
+
+}  // namespace
+
+void add_structured_rules(ShapeRules& rules) {
+#define MOAI_STRUCTURED(op) add<at::_ops::op>(rules, &at::meta::op);
+#define MOAI_STRUCTURED_OVERLOAD(op, overload) add<at::_ops::op##_##overload>(rules, &at::meta::op);
+#define MOAI_STRUCTURED_OUT(op) add<at::_ops::op##_out>(rules, &at::meta::op##_outf);
+#include "src/frontend/bridge/structured_ops.def"
+#undef MOAI_STRUCTURED
+#undef MOAI_STRUCTURED_OVERLOAD
+#undef MOAI_STRUCTURED_OUT
+  rules.add("add.Scalar", &add_number);
+  rules.add("sub.Scalar", &sub_number);
+  rules.add("mul.Scalar", &mul_number);
+  rules.add("div.Scalar", &div_number);
+  rules.add("sum", &sum_all);
+  rules.add("mean", &mean_all);
+  rules.add("relu", &relu);
+  rules.add("relu_", &relu_);
+  // SymInt in the operator, integers in the rule.
+  rules.add("cat", &at::meta::cat);
+  rules.add("topk", &at::meta::topk);
+  rules.add("tril", &at::meta::tril);
+  rules.add("triu", &at::meta::triu);
+  rules.add("tril_", &at::meta::tril_);
+  rules.add("triu_", &at::meta::triu_);
+  rules.add("nll_loss_forward", &at::meta::nll_loss_forward);
+  rules.add("nll_loss_backward", &at::meta::nll_loss_backward);
+}
+
+}  // namespace moai::bridge
