@@ -16,6 +16,7 @@
 
 #include "src/frontend/session.h"
 #include "src/frontend/turn.h"
+#include "src/wire/outbox.h"
 
 namespace moai::frontend {
 
@@ -40,12 +41,15 @@ class Driver : public std::enable_shared_from_this<Driver> {
   const Status& lost() const { return lost_; }
   void lose(const std::string& cause);
   Connection* connection() { return connection_.get(); }
-  // Counts the message; the sequence number of the last one sent.
+  // Queues the message until flush() and counts it.
   Status send(wire::Kind kind, wire::Span body);
   template <class M>
   Status send_message(wire::Kind kind, const M& message) {
-    return send(kind, encoder_.encode(message));
+    if (!lost_.ok()) return lost_;
+    seq_++;
+    return check(outbox_.send(*connection_, kind, message, send_deadline()));
   }
+  // The sequence number of the last one sent.
   uint64_t seq() const { return seq_; }
   Status flush();
   // Handles what has arrived.
@@ -62,6 +66,7 @@ class Driver : public std::enable_shared_from_this<Driver> {
   void close();
 
  private:
+  static Deadline send_deadline();
   enum class Stage : uint8_t { idle, connecting, connected, failed };
   void run();
   bool connect();
@@ -87,7 +92,7 @@ class Driver : public std::enable_shared_from_this<Driver> {
   Turn turn_;  // guards what follows
   std::unique_ptr<Connection> connection_;
   wire::Hello peer_;
-  wire::Encoder encoder_;
+  wire::Outbox outbox_;
   Message arrived_;
   std::string url_;
   Status lost_;
