@@ -52,12 +52,30 @@ Item Line::make_item() {
 }
 
 void Line::take() {
+  auto kind = static_cast<wire::Kind>(arrived_.kind);
+  if (kind != wire::Kind::batch) {
+    Item& item = items_.push();
+    item.body.swap(arrived_.body);
+    return add(kind, item);
+  }
+  Status whole =
+      wire::for_each_message(kind, arrived_.body, [&](wire::Kind inner, wire::Span body) {
+        Item& item = items_.push();
+        item.body.assign(body.begin(), body.end());
+        add(inner, item);
+      });
+  if (whole.ok()) return;
   Item& item = items_.push();
+  item.body.clear();
+  add(kind, item);
+  item.status = whole;
+}
+
+void Line::add(wire::Kind kind, Item& item) {
   item.seq = ++received_;
-  item.kind = static_cast<wire::Kind>(arrived_.kind);
+  item.kind = kind;
   item.definition.reset();
-  item.body.swap(arrived_.body);
-  if (tap_) tap_(arrived_.kind, item.body);
+  if (tap_) tap_(static_cast<uint8_t>(kind), item.body);
   item.status = prepare(item);
 }
 

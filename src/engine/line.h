@@ -15,6 +15,7 @@
 #include "src/base/ring.h"
 #include "src/engine/collector.h"
 #include "src/wire/messages.h"
+#include "src/wire/outbox.h"
 
 namespace moai::engine {
 
@@ -49,9 +50,11 @@ class Line {
 
   template <class M>
   Status send(wire::Kind kind, const M& message) {
-    return connection_->send(static_cast<uint8_t>(kind), encoder_.encode(message), send_deadline());
+    return outbox_.send(*connection_, kind, message, send_deadline());
   }
-  Status flush() { return connection_->flush(send_deadline()); }
+  // What was sent since the last one goes out, in one frame if it fits.
+  Status flush() { return outbox_.flush(*connection_, send_deadline()); }
+  bool has_unsent() const { return !outbox_.is_empty(); }
   Connection& connection() { return *connection_; }
   static Deadline send_deadline();
   // One to give to next(), with room for a frame.
@@ -65,6 +68,7 @@ class Line {
   Status receive_all();   // what has arrived, without waiting
   Status receive_more();  // waits for at least one message
   void take();
+  void add(wire::Kind kind, Item& item);
   void watch();
   Status prepare(Item& item);
   Status answer_ping(wire::Span body);
@@ -72,7 +76,7 @@ class Line {
   std::unique_ptr<Connection> connection_;
   MessageTap tap_;
   std::function<void()> on_lost_;
-  wire::Encoder encoder_;
+  wire::Outbox outbox_;
   Collector collector_;
   Message arrived_;
   Ring<Item> items_;

@@ -7,6 +7,7 @@
 #include "src/engine/compile.h"
 #include "src/engine/recording.h"
 #include "src/engine/session.h"
+#include "src/wire/outbox.h"
 
 namespace moai::engine {
 
@@ -19,13 +20,21 @@ class RecordedClient final : public Connection {
       : reader_(std::move(reader)), result_(result) {}
 
   Status send(uint8_t kind, std::span<const std::byte> body, Deadline) override {
-    if (static_cast<wire::Kind>(kind) == wire::Kind::error) {
+    Status status;
+    MOAI_RETURN_IF_ERROR(wire::for_each_message(static_cast<wire::Kind>(kind), body,
+                                                [&](wire::Kind inner, wire::Span message) {
+                                                  if (status.ok()) status = count(inner, message);
+                                                }));
+    return status;
+  }
+  Status count(wire::Kind kind, wire::Span body) {
+    if (kind == wire::Kind::error) {
       MOAI_ASSIGN_OR_RETURN(wire::Error error, wire::decode<wire::Error>(body));
       result_.errors.push_back(error.text);
-    } else if (static_cast<wire::Kind>(kind) == wire::Kind::data) {
+    } else if (kind == wire::Kind::data) {
       MOAI_ASSIGN_OR_RETURN(wire::Data data, wire::decode<wire::Data>(body));
       result_.bytes_read += data.data.size();
-    } else if (static_cast<wire::Kind>(kind) == wire::Kind::done) {
+    } else if (kind == wire::Kind::done) {
       MOAI_ASSIGN_OR_RETURN(wire::Done done, wire::decode<wire::Done>(body));
       result_.plans_built = done.plans_built;
       result_.segments_run = done.plans_built + done.plan_hits;

@@ -286,6 +286,7 @@ Status Session::fail(uint64_t seq, const Failure& failure) {
 // client.
 Status Session::report() {
   if (!done_.events.empty()) return send_done();
+  if (line_.has_unsent()) MOAI_RETURN_IF_ERROR(line_.flush());
   if (options_.on_progress)
     options_.on_progress(executor_.values().live_bytes(), executor_.counters().busy_ns);
   return ok_status();

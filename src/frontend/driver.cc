@@ -131,15 +131,17 @@ Status Driver::check(Status sent) {
   return lost_;
 }
 
+Deadline Driver::send_deadline() { return in_seconds(kSendSeconds); }
+
 Status Driver::send(wire::Kind kind, wire::Span body) {
   if (!lost_.ok()) return lost_;
   seq_++;
-  return check(connection_->send(static_cast<uint8_t>(kind), body, in_seconds(kSendSeconds)));
+  return check(outbox_.send(*connection_, kind, body, send_deadline()));
 }
 
 Status Driver::flush() {
   if (!lost_.ok()) return lost_;
-  return check(connection_->flush(in_seconds(kSendSeconds)));
+  return check(outbox_.flush(*connection_, send_deadline()));
 }
 
 void Driver::drain() {
@@ -149,7 +151,9 @@ void Driver::drain() {
       return;
     }
     messages_++;
-    on_message_(static_cast<wire::Kind>(arrived_.kind), arrived_.body);
+    Status whole =
+        wire::for_each_message(static_cast<wire::Kind>(arrived_.kind), arrived_.body, on_message_);
+    if (!whole.ok()) lose("it sent a malformed message (" + whole.message() + ")");
   }
 }
 
@@ -194,6 +198,7 @@ Status Driver::wait_until(std::string_view what, const std::function<bool()>& is
   uint64_t polled = begin;
   Silence silence{messages_, begin};
   ProgressLine progress;
+  if (!outbox_.is_empty()) (void)flush();
   while (true) {
     drain();
     if (is_done()) return {};
@@ -227,8 +232,8 @@ void Driver::close() {
   }
   if (stage_ == Stage::connected && turn_.try_lock_for(kCloseTime)) {
     if (lost_.ok()) {
-      (void)connection_->send(static_cast<uint8_t>(wire::Kind::close), {}, in_seconds(0.3));
-      (void)connection_->flush(in_seconds(0.3));
+      (void)outbox_.send(*connection_, wire::Kind::close, wire::Span{}, in_seconds(0.3));
+      (void)outbox_.flush(*connection_, in_seconds(0.3));
       connection_->close();
       lost_ = unavailable("The session is closed. Start the program again to use the accelerator.");
     }

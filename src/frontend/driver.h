@@ -17,6 +17,7 @@
 #include "src/base/trace.h"
 #include "src/frontend/session.h"
 #include "src/frontend/turn.h"
+#include "src/wire/outbox.h"
 
 namespace moai::frontend {
 
@@ -41,12 +42,15 @@ class Driver : public std::enable_shared_from_this<Driver> {
   const Status& lost() const { return lost_; }
   void lose(const std::string& cause);
   Connection* connection() { return connection_.get(); }
-  // Counts the message; the sequence number of the last one sent.
+  // Queues the message until flush() and counts it.
   Status send(wire::Kind kind, wire::Span body);
   template <class M>
   Status send_message(wire::Kind kind, const M& message) {
-    return send(kind, encoder_.encode(message));
+    if (!lost_.ok()) return lost_;
+    seq_++;
+    return check(outbox_.send(*connection_, kind, message, send_deadline()));
   }
+  // The sequence number of the last one sent.
   uint64_t seq() const { return seq_; }
   Status flush();
   // Handles what has arrived.
@@ -65,6 +69,7 @@ class Driver : public std::enable_shared_from_this<Driver> {
   void close();
 
  private:
+  static Deadline send_deadline();
   enum class Stage : uint8_t { idle, connecting, connected, failed };
   void run();
   bool connect();
@@ -90,7 +95,7 @@ class Driver : public std::enable_shared_from_this<Driver> {
   Turn turn_;  // guards what follows
   std::unique_ptr<Connection> connection_;
   wire::Hello peer_;
-  wire::Encoder encoder_;
+  wire::Outbox outbox_;
   Trace trace_;
   Message arrived_;
   std::string url_;

@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kDeathsAMessage = 32768;
 constexpr uint64_t kUploadStepBytes = uint64_t{4} << 20;
+constexpr uint64_t kEarlyUploadBytes = 1 << 20;
 constexpr double kWriteSeconds = 10;
 constexpr uint64_t kPollNs = 50'000'000;
 
@@ -248,7 +249,9 @@ Status SessionClient::upload(uint64_t storage, std::span<const std::byte> data) 
   }
   counters_.bytes_up += data.size();
   MOAI_RETURN_IF_ERROR(driver_->send_message(wire::Kind::upload, message));
-  return driver_->flush();
+  // A step's batch goes with the step, in one frame; the worker moves more while this thread goes
+  // on.
+  return data.size() < kEarlyUploadBytes ? ok_status() : driver_->flush();
 }
 
 Status SessionClient::read(uint64_t storage, const wire::View& view, std::span<std::byte> out) {

@@ -24,6 +24,8 @@ enum class Kind : uint8_t {
   note = 39, op_table = 40,
   // supervisor <-> worker, and status
   accept = 64, extent = 65, stats = 66, revoke = 67, end = 68, status_request = 69, status_reply = 70,
+  // both ways: several messages in one (outbox.h)
+  batch = 96,
 };
 
 struct Hello {  // both ways, inside the handshake

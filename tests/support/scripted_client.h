@@ -10,6 +10,7 @@
 #include "moai/transport.h"
 #include "src/base/clock.h"
 #include "src/wire/messages.h"
+#include "src/wire/outbox.h"
 #include "tests/support/segment_builder.h"
 
 namespace moai::testing {
@@ -55,7 +56,12 @@ class ScriptedClient {
       }
       StatusOr<Message> message = connection_->next_message();
       if (message.ok()) {
-        kept_.emplace_back(static_cast<wire::Kind>(message->kind), std::move(message->body));
+        REQUIRE(wire::for_each_message(static_cast<wire::Kind>(message->kind), message->body,
+                                       [&](wire::Kind k, wire::Span body) {
+                                         kept_.emplace_back(k,
+                                                            wire::Bytes(body.begin(), body.end()));
+                                       })
+                    .ok());
         continue;
       }
       INFO("waiting for message kind " << static_cast<int>(kind) << ": "

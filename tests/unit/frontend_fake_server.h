@@ -17,6 +17,7 @@
 #include "src/base/clock.h"
 #include "src/frontend/session.h"
 #include "src/wire/messages.h"
+#include "src/wire/outbox.h"
 #include "transport/open/open.h"
 
 namespace moai::frontend::test {
@@ -104,7 +105,8 @@ class FakeServer {
       release_held();
       auto message = connection_->next_message();
       if (message.ok()) {
-        handle(static_cast<wire::Kind>(message->kind), message->body);
+        (void)wire::for_each_message(static_cast<wire::Kind>(message->kind), message->body,
+                                     [&](wire::Kind k, wire::Span body) { handle(k, body); });
         continue;
       }
       if (message.status().code() != StatusCode::again) break;
