@@ -49,6 +49,25 @@ def classifier(model, shape, args):
     return model, optimizer, fixed(shape, 10, args), lambda m, b: F.cross_entropy(m(b[0]), b[1]), args
 
 
+class Convolution(nn.Module):
+    """A layer and its input, both with gradients."""
+
+    def __init__(self, batch, channels, size, outputs, kernel, stride, padding, groups):
+        super().__init__()
+        self.layer = nn.Conv2d(channels, outputs, kernel, stride, padding, groups=groups)
+        self.x = nn.Parameter(torch.randn(batch, channels, size, size))
+
+    def forward(self):
+        self.x.grad = None
+        return self.layer(self.x)
+
+
+def convolution(shape, args):
+    model = Convolution(*map(int, shape.split("x"))).to(args.device)
+    optimizer = torch.optim.SGD(model.layer.parameters(), 1e-3)
+    return model, optimizer, lambda step: [], lambda m, b: m().sum(), args
+
+
 def gpt(width, layers, context, heads, args):
     model = char_gpt.Gpt(65, context, width, heads, layers, 0.1).to(args.device)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
@@ -74,6 +93,8 @@ def make(name, device, precision="f32"):
         return gpt(128, 4, 64, 4, args)
     if name == "gpt_d384":
         return gpt(384, 6, 64, 6, args)
+    if name.startswith("conv:"):  # conv:NxCxSIZExOUTPUTSxKERNELxSTRIDExPADDINGxGROUPS
+        return convolution(name.removeprefix("conv:"), args)
     if name == "lstm":
         return example("lstm_lm", device, precision)
     raise SystemExit(f"bench: no job is called {name}")
