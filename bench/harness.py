@@ -38,7 +38,12 @@ def conditions():
                "yardstick. Unset ATEN_CPU_CAPABILITY, or install a PyTorch that knows this processor.")
     if not MOAI.exists():
         refuse(f"{MOAI.relative_to(ROOT)} is not built. Run scripts/bootstrap.")
-    return {"processor": processor(), "machine_cores": os.cpu_count(), "torch": torch.__version__, "capability": capability}
+    load = os.getloadavg()[0]
+    if load > 1.5:
+        print(f"bench: others use this machine (load {load:.1f}). With two cores the yardstick's threads wait for each "
+              "other, up to ten times as long as alone: such figures mean nothing.", file=sys.stderr)
+    return {"processor": processor(), "machine_cores": os.cpu_count(), "torch": torch.__version__, "capability": capability,
+            "load": load}
 
 
 def all_cores():

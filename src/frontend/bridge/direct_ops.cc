@@ -58,6 +58,16 @@ void register_direct(torch::Library& lib) {
 #undef MOAI_STRUCTURED
 #undef MOAI_STRUCTURED_OVERLOAD
 #undef MOAI_STRUCTURED_OUT
+  add<at::_ops::relu>(lib);
+  add<at::_ops::relu_>(lib);
+  add<at::_ops::sum>(lib);
+  add<at::_ops::mean>(lib);
+  add<at::_ops::abs>(lib);
+  add<at::_ops::where_self>(lib);
+  add<at::_ops::masked_fill_Scalar>(lib);
+  add<at::_ops::masked_fill__Scalar>(lib);
+  add<at::_ops::rsub_Scalar>(lib);
+  add<at::_ops::native_dropout_backward>(lib);
 }
 
 }  // namespace moai::bridge
