@@ -202,7 +202,7 @@ class Report:
     def line(self, record):
         if self.json_path:
             with open(self.json_path, "a") as f:
-                f.write(json.dumps({"bench": self.bench, **record, **self.facts}) + "\n")
+                f.write(json.dumps({"bench": self.bench, **self.facts, **record}) + "\n")
 
     def note(self, text):
         print(text, flush=True)
