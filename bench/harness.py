@@ -38,7 +38,12 @@ def conditions():
                "yardstick. Unset ATEN_CPU_CAPABILITY, or install a PyTorch that knows this processor.")
     if not MOAI.exists():
         refuse(f"{MOAI.relative_to(ROOT)} is not built. Run scripts/bootstrap.")
-    return {"processor": processor(), "machine_cores": os.cpu_count(), "torch": torch.__version__, "capability": capability}
+    load = os.getloadavg()[0]
+    if load > 1.5:
+        print(f"bench: others use this machine (load {load:.1f}). With two cores the yardstick's threads wait for each "
+              "other, up to ten times as long as alone: such figures mean nothing.", file=sys.stderr)
+    return {"processor": processor(), "machine_cores": os.cpu_count(), "torch": torch.__version__, "capability": capability,
+            "load": load}
 
 
 def all_cores():
@@ -50,7 +55,7 @@ def environment(cores):
     env = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, MARK: uuid.uuid4().hex}
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # they slow the yardstick's BLAS down
         env.pop(name, None)
-    for name in ("MOAI_SERVER", "MOAI_STATS_FILE", "MOAI_REQUIRE"):
+    for name in ("MOAI_SERVER", "MOAI_BRIDGE", "MOAI_STATS_FILE", "MOAI_REQUIRE"):
         env.pop(name, None)
     return env
 
@@ -197,7 +202,7 @@ class Report:
     def line(self, record):
         if self.json_path:
             with open(self.json_path, "a") as f:
-                f.write(json.dumps({"bench": self.bench, **record, **self.facts}) + "\n")
+                f.write(json.dumps({"bench": self.bench, **self.facts, **record}) + "\n")
 
     def note(self, text):
         print(text, flush=True)

@@ -15,6 +15,7 @@ def run(args, report):
                     ("process", "process_us", "9.2f"), ("moai / cpu", "cost", "10.2f"), ("process / cpu", "process_cost", "13.2f")])
     worker = harness.Worker("op_worker.py", cores=harness.all_cores(), moai=["--local"])
     n = 50 if args.quick else 2000
+    rounds = args.rounds if args.quick else max(args.rounds, 7)
     for case in CASES:
         count = max(1, n // 50) if case == "mlp_step" else n
         worker.call("time", case, "cpu", count), worker.call("time", case, "cuda", count), worker.call("time", case, "cuda", count)
@@ -26,7 +27,7 @@ def run(args, report):
             return thread
 
         eager = lambda: worker.call("time", case, "cpu", count)[0]
-        ratio, plain, ours = harness.interleave(max(args.rounds, 1 if args.quick else 7), eager, moai)
+        ratio, plain, ours = harness.interleave(rounds, eager, moai)
         whole = sorted(process)[len(process) // 2]
-        report.row(dict(case=case, eager_us=plain, thread_us=ours, process_us=whole, cost=1 / ratio, process_cost=whole / plain))
+        report.row(dict(case=case, eager_us=plain, thread_us=ours, process_us=whole, cost=1 / ratio, process_cost=whole / plain, rounds=rounds))
     worker.close()

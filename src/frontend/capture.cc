@@ -61,7 +61,7 @@ struct Recorder::State {
     hash.add(word);
   }
   uint32_t intern(InternIndex& index, std::vector<std::string>& table, std::string_view text);
-  uint32_t intern(const wire::View& view);
+  uint32_t intern(const ViewRef& view);
   uint32_t slot_of(Storage* s, uint64_t epoch);
   void take_dead(uint64_t epoch);
   wire::Execute close();
@@ -80,12 +80,12 @@ uint32_t Recorder::State::intern(InternIndex& index, std::vector<std::string>& t
   return at;
 }
 
-uint32_t Recorder::State::intern(const wire::View& view) {
+uint32_t Recorder::State::intern(const ViewRef& view) {
   uint64_t h = hash_of(view);
-  uint32_t at = views.find(h, [&](uint32_t i) { return open.views[i] == view; });
+  uint32_t at = views.find(h, [&](uint32_t i) { return is_equal(open.views[i], view); });
   if (at != InternIndex::kNone) return at;
   at = static_cast<uint32_t>(open.views.size());
-  open.views.push_back(view);
+  open.views.push_back(view_of(view));
   views.insert(h, at);
   hash.add(head_of(view));
   hash.add(static_cast<uint64_t>(view.offset));
@@ -165,15 +165,26 @@ Recorder::~Recorder() {
     if (slot.is_dead) delete slot.storage;
 }
 
-void Recorder::begin(std::string_view name) {
+void Recorder::begin(uint32_t name) {
   State& s = *state_;
-  uint32_t at = s.intern(s.names, s.open.names, name);
-  s.open.op_name.push_back(at);
-  s.hash.add(at);
+  s.open.op_name.push_back(name);
+  s.hash.add(name);
   s.is_output = false;
 }
 
-void Recorder::tensor(Storage* storage, const wire::View& view) {
+void Recorder::begin(std::string_view name) {
+  begin(state_->intern(state_->names, state_->open.names, name));
+}
+
+void Recorder::begin(OpName& name) {
+  if (name.epoch_ != epoch_) {
+    name.at_ = state_->intern(state_->names, state_->open.names, name.text_);
+    name.epoch_ = epoch_;
+  }
+  begin(name.at_);
+}
+
+void Recorder::tensor(Storage* storage, const ViewRef& view) {
   if (storage == nullptr) return none();
   State& s = *state_;
   uint32_t slot = s.slot_of(storage, epoch_);

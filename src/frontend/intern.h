@@ -1,12 +1,14 @@
 // Finds what a segment already has: an open-addressing index from hash to position, emptied in
 // O(1).
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
 #include <vector>
 
 #include "src/base/hash.h"
+#include "src/frontend/capture.h"
 #include "src/wire/segment.h"
 
 namespace moai::frontend {
@@ -25,19 +27,36 @@ inline uint64_t hash_of(std::string_view text) {
 }
 
 // Everything of a view but its numbers, in one word.
-inline uint64_t head_of(const wire::View& v) {
+inline uint64_t head_of(const ViewRef& v) {
   return static_cast<uint64_t>(v.dtype) | uint64_t{v.is_conj} << 8 | uint64_t{v.is_neg} << 9 |
-         static_cast<uint64_t>(v.sizes.rank()) << 16 |
-         static_cast<uint64_t>(v.strides.rank()) << 24;
+         static_cast<uint64_t>(v.sizes.size()) << 16 |
+         static_cast<uint64_t>(v.strides.size()) << 24;
 }
 
-inline uint64_t hash_of(const wire::View& v) {
+inline uint64_t hash_of(const ViewRef& v) {
   uint64_t h = fold_multiply(head_of(v) ^ 0x9E3779B97F4A7C15ull,
                              static_cast<uint64_t>(v.offset) ^ 0xBF58476D1CE4E5B9ull);
-  for (int i = 0; i < v.sizes.rank(); i++)
+  for (size_t i = 0; i < v.sizes.size(); i++)
     h = fold_multiply(static_cast<uint64_t>(v.sizes[i]) ^ 0x94D049BB133111EBull,
-                      static_cast<uint64_t>(i < v.strides.rank() ? v.strides[i] : 0) ^ h);
+                      static_cast<uint64_t>(i < v.strides.size() ? v.strides[i] : 0) ^ h);
   return h;
+}
+
+inline bool is_equal(const wire::View& a, const ViewRef& b) {
+  return head_of(a) == head_of(b) && a.offset == b.offset &&
+         std::equal(b.sizes.begin(), b.sizes.end(), a.sizes.begin()) &&
+         std::equal(b.strides.begin(), b.strides.end(), a.strides.begin());
+}
+
+inline wire::View view_of(const ViewRef& v) {
+  wire::View made;
+  made.dtype = v.dtype;
+  made.is_conj = v.is_conj;
+  made.is_neg = v.is_neg;
+  made.offset = v.offset;
+  made.sizes = Shape(v.sizes);
+  made.strides = Shape(v.strides);
+  return made;
 }
 
 class InternIndex {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -128,6 +129,39 @@ TEST_CASE("a repeat has the same identity whatever its ids and lifted values") {
   CHECK(e.bindings.size() == 2);
   CHECK(f.session.segments[0].scalar_count == 1);
   CHECK(f.session.segments[0].names == std::vector<std::string>{"add.Tensor", "sum.dim_IntList"});
+}
+
+TEST_CASE("a kept name and a borrowed view record the same segment, again after a cut") {
+  Fixture f;
+  OpName name("add.Tensor");
+  const std::array<int64_t, 2> sizes{4, 4}, strides{4, 1};
+  ViewRef view;
+  view.sizes = sizes;
+  view.strides = strides;
+  auto add = [&](Storage* out, Storage* a, Storage* b) {
+    std::lock_guard lock(f.recorder.mutex());
+    f.recorder.begin(name);
+    f.recorder.tensor(a, view);
+    f.recorder.tensor(b, view);
+    f.recorder.scalar_real(1);
+    f.recorder.outputs(1);
+    f.recorder.tensor(out, view);
+    f.recorder.end();
+  };
+  std::vector<SegmentId> ids;
+  for (int i = 0; i < 3; i++) {
+    Storage *a = f.uploaded(), *b = f.uploaded(), *c = f.make(), *d = f.make();
+    if (i == 2) f.sum(f.make(), a, {1});  // the name is no longer the first
+    if (i == 1) f.add(c, a, b), f.add(d, c, c);
+    if (i != 1) add(c, a, b), add(d, c, c);
+    ids.push_back(f.cut());
+  }
+  CHECK(ids[0] == ids[1]);
+  CHECK(ids[0] != ids[2]);
+  CHECK(f.session.segments[0].views == f.session.segments[1].views);
+  CHECK(f.session.segments[0].names == std::vector<std::string>{"add.Tensor"});
+  CHECK(f.session.segments[2].names == std::vector<std::string>{"sum.dim_IntList", "add.Tensor"});
+  CHECK(f.session.segments[2].op_name == std::vector<uint32_t>{0, 1, 1});
 }
 
 TEST_CASE("identity depends on everything structural") {

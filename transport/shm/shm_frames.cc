@@ -1,5 +1,6 @@
 // Frames through the rings: sending, taking, waiting.
 #include <poll.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -11,15 +12,18 @@
 namespace moai::transport {
 namespace {
 
-// A spin pays only when the peer can run meanwhile; then about as long as falling asleep and waking
-// takes.
-constexpr uint64_t kSpinNs = 4000;
+// A spin pays when the peer can run meanwhile and answers about as fast as this thread falls asleep
+// and wakes. The last wait tells what to expect of this one.
+constexpr uint64_t kSpinNs = 50'000, kShortWaitNs = 200'000;
 // A caller that only asks for messages hears of the peer's death after so many vain questions.
 constexpr uint32_t kLooksBetweenChecks = 64;
 
 bool may_spin() {
-  static const bool is_worth_it = ::sysconf(_SC_NPROCESSORS_ONLN) > 2;
-  return is_worth_it;
+  static const bool has_two_processors = [] {
+    cpu_set_t own;
+    return ::sched_getaffinity(0, sizeof own, &own) == 0 && CPU_COUNT(&own) > 1;
+  }();
+  return has_two_processors;
 }
 
 void pause_cpu() {
@@ -167,7 +171,7 @@ bool ShmConnection::has_data() {
 }
 
 bool ShmConnection::spin_for_data() {
-  if (!may_spin()) return false;
+  if (!may_spin() || last_wait_ns_ > kShortWaitNs) return false;
   for (const uint64_t until = now_ns() + kSpinNs; now_ns() < until; pause_cpu())
     if (has_data()) return true;
   return false;
@@ -177,8 +181,16 @@ Status ShmConnection::wait(Deadline deadline) {
   MOAI_RETURN_IF_ERROR(usable());
   publish();
   release(true);
+  if (is_woken_.exchange(false) || has_data()) return {};
+  const uint64_t begin = now_ns();
+  Status status = spin_for_data() ? ok_status() : wait_asleep(deadline);
+  last_wait_ns_ = now_ns() - begin;
+  return status;
+}
+
+Status ShmConnection::wait_asleep(Deadline deadline) {
   for (;;) {
-    if (is_woken_.exchange(false) || has_data() || spin_for_data()) return {};
+    if (is_woken_.exchange(false) || has_data()) return {};
     if (is_peer_gone_) return unavailable("[transport] the peer is gone");
     in_.set_sleeping(true);
     if (!has_data()) sleep(deadline);

@@ -47,6 +47,7 @@ class ShmConnection final : public Connection {
   void release(bool at_once);
   bool has_data();
   bool spin_for_data();
+  Status wait_asleep(Deadline);
   void sleep(Deadline);
   void look_at_socket();
   void catch_up_with_notices();
@@ -71,6 +72,7 @@ class ShmConnection final : public Connection {
   Status failure_;
   bool is_closed_ = false, is_peer_gone_ = false;
   uint32_t vain_looks_ = 0;
+  uint64_t last_wait_ns_ = 0;
   std::atomic<bool> is_woken_{false};
   mutable bool has_event_loop_ = false;  // event_fd() was asked for: stay armed between calls
 };

@@ -7,6 +7,7 @@
 
 #include "src/frontend/bridge/errors.h"
 #include "src/frontend/bridge/generator.h"
+#include "src/frontend/bridge/operand.h"
 #include "src/frontend/bridge/runtime.h"
 #include "src/frontend/bridge/tensors.h"
 
@@ -58,17 +59,10 @@ bool can_encode_one(const ArgInfo& info, const c10::IValue& v) {
   return false;
 }
 
-void put_host_scalar(frontend::Recorder& r, const at::Tensor& t) {
-  at::Scalar s = t.item();
-  if (s.isBoolean()) return r.scalar_bool(s.toBool());
-  if (s.isIntegral(/*includeBool=*/false)) return r.scalar_int(s.toLong());
-  r.scalar_real(s.toDouble());
-}
-
 void put_tensor(frontend::Recorder& r, const at::Tensor& t) {
   if (!t.defined()) return r.none();
-  if (is_host_scalar(t)) return put_host_scalar(r, t);
-  r.tensor(storage_of(t), view_of(t));
+  if (is_host_scalar(t)) return put_number(r, number_of(t));
+  r.tensor(storage_of(t), view_ref_of(t));
 }
 
 bool is_one(const c10::IValue& v) { return v.isDouble() ? v.toDouble() == 1 : v.isInt() && v.toInt() == 1; }
@@ -163,7 +157,7 @@ void record_random(const OpInfo& info, Arguments arguments, std::span<const at::
   frontend::Recorder& r = runtime().recorder();
   {
     std::lock_guard lock(r.mutex());
-    r.begin(info.record_name);
+    r.begin(info.wire_name);
     for (size_t i = 0; i < arguments.size(); i++)
       if (!info.args[i].is_out) put_one(r, info.args[i], arguments[i], random);
     if (info.adds_random_word) r.rng(random.seed, random.offset);

@@ -125,10 +125,12 @@ std::string record_name_of(const c10::FunctionSchema& schema) {
 
 }  // namespace
 
-OpInfo::OpInfo(const c10::OperatorHandle& handle) : op(handle) {
+OpInfo::OpInfo(const c10::OperatorHandle& handle)
+    : op(handle),
+      name(c10::toString(handle.schema().operator_name())),
+      record_name(record_name_of(handle.schema())),
+      wire_name(record_name) {
   const c10::FunctionSchema& schema = op.schema();
-  name = c10::toString(schema.operator_name());
-  record_name = record_name_of(schema);
   return_count = schema.returns().size();
   bool has_generator = false;
   for (const c10::Argument& a : schema.arguments()) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "moai/dtype.h"
+#include "src/frontend/capture.h"
 
 namespace moai::bridge {
 
@@ -30,6 +31,7 @@ struct OpInfo {
   c10::OperatorHandle op;
   std::string name;         // "aten::add_.Tensor"
   std::string record_name;  // "add.Tensor"
+  mutable frontend::OpName wire_name;  // the same, for the recorder; under its mutex
   std::vector<ArgInfo> args;
   size_t return_count = 0;
   bool is_encodable = true;    // no argument is unsupported

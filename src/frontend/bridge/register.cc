@@ -5,6 +5,7 @@
 
 #include "src/frontend/bridge/allocator.h"
 #include "src/frontend/bridge/boxed.h"
+#include "src/frontend/bridge/direct.h"
 #include "src/frontend/bridge/errors.h"
 #include "src/frontend/bridge/fallback.h"
 #include "src/frontend/bridge/guard.h"
@@ -65,6 +66,7 @@ void install() {
   register_factories(lib);
   register_indexing(lib);
   register_attention(lib);
+  register_direct(lib);
   for (const char* name : whole_ops()) register_whole(lib, name_of(name));
   register_lists(lib);
   for (const char* name : {"_thnn_fused_lstm_cell", "_thnn_fused_lstm_cell_backward_impl", "_thnn_fused_gru_cell",

@@ -14,8 +14,8 @@ namespace {
 using at::IntArrayRef;
 using at::Tensor;
 
-Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding_index, bool by_frequency,
-                 bool is_sparse) {
+Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding_index,
+                 bool by_frequency, bool is_sparse) {
   if (weight.dim() != 2 || !at::isIntegralType(indices.scalar_type(), /*includeBool=*/false))
     return at::embedding(weight, indices, padding_index, by_frequency, is_sparse);
   c10::DimVector sizes(indices.sizes());
@@ -31,10 +31,12 @@ Tensor embedding_backward(const Tensor& grad, const Tensor& indices, int64_t row
 
 Tensor stack(at::TensorList tensors, int64_t dim) {
   bool is_regular = !tensors.empty() && dim >= -tensors[0].dim() - 1 && dim <= tensors[0].dim();
-  for (const Tensor& t : tensors) is_regular &= t.sizes() == tensors[0].sizes() && t.dtype() == tensors[0].dtype();
+  for (const Tensor& t : tensors)
+    is_regular &= t.sizes() == tensors[0].sizes() && t.dtype() == tensors[0].dtype();
   if (!is_regular) return at::stack(tensors, dim);
   c10::DimVector sizes(tensors[0].sizes());
-  sizes.insert(sizes.begin() + (dim < 0 ? dim + tensors[0].dim() + 1 : dim), static_cast<int64_t>(tensors.size()));
+  sizes.insert(sizes.begin() + (dim < 0 ? dim + tensors[0].dim() + 1 : dim),
+               static_cast<int64_t>(tensors.size()));
   return at::empty(sizes, tensors[0].options());
 }
 
@@ -47,7 +49,8 @@ Tensor slice_backward(const Tensor& grad, IntArrayRef sizes, int64_t, int64_t, i
 }
 
 Tensor& masked_fill_(Tensor& self, const Tensor& mask, const at::Scalar& value) {
-  if (mask.scalar_type() != at::kBool || at::infer_size_dimvector(self.sizes(), mask.sizes()) != self.sizes() ||
+  if (mask.scalar_type() != at::kBool ||
+      at::infer_size_dimvector(self.sizes(), mask.sizes()) != self.sizes() ||
       (value.isFloatingPoint() && !self.is_floating_point()))
     return self.masked_fill_(mask, value);
   return self;

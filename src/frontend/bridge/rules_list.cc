@@ -21,7 +21,8 @@ Tensor number(const Scalar& s) {
 
 void check_lengths(size_t first, std::initializer_list<size_t> others) {
   for (size_t other : others)
-    TORCH_CHECK(first == other, "Lists of tensors must have the same length, got ", first, " and ", other);
+    TORCH_CHECK(first == other, "Lists of tensors must have the same length, got ", first, " and ",
+                other);
 }
 
 // f changes each tensor.

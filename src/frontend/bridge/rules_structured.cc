@@ -1,4 +1,5 @@
-// Shape rules of structured operators: PyTorch's own in C++, which the Meta key hides behind Python ones.
+// Shape rules of structured operators: PyTorch's own in C++, which the Meta key hides behind Python
+// ones.
 #include <ATen/MetaFunctions.h>
 #include <ATen/Operators.h>
 #include <ATen/ScalarOps.h>
@@ -26,12 +27,20 @@ Tensor number(const Scalar& s) {
   return t;
 }
 
-Tensor add_number(const Tensor& t, const Scalar& s, const Scalar& alpha) { return at::meta::add(t, number(s), alpha); }
-Tensor sub_number(const Tensor& t, const Scalar& s, const Scalar& alpha) { return at::meta::sub(t, number(s), alpha); }
+Tensor add_number(const Tensor& t, const Scalar& s, const Scalar& alpha) {
+  return at::meta::add(t, number(s), alpha);
+}
+Tensor sub_number(const Tensor& t, const Scalar& s, const Scalar& alpha) {
+  return at::meta::sub(t, number(s), alpha);
+}
 Tensor mul_number(const Tensor& t, const Scalar& s) { return at::meta::mul(t, number(s)); }
 Tensor div_number(const Tensor& t, const Scalar& s) { return at::meta::div(t, number(s)); }
-Tensor sum_all(const Tensor& t, Dtype dtype) { return at::meta::sum(t, at::IntArrayRef{}, false, dtype); }
-Tensor mean_all(const Tensor& t, Dtype dtype) { return at::meta::mean(t, at::IntArrayRef{}, false, dtype); }
+Tensor sum_all(const Tensor& t, Dtype dtype) {
+  return at::meta::sum(t, at::IntArrayRef{}, false, dtype);
+}
+Tensor mean_all(const Tensor& t, Dtype dtype) {
+  return at::meta::mean(t, at::IntArrayRef{}, false, dtype);
+}
 Tensor relu(const Tensor& t) { return at::meta::clamp_min(t, 0); }
 Tensor& relu_(Tensor& t) { return at::meta::clamp_min_(t, 0); }
 

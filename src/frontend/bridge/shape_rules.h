@@ -1,7 +1,9 @@
-// Shape rules in C++ instead of those behind the Meta key: for operators that have none there, and for the common
-// ones whose Meta kernel is Python. The first of these imports a second's worth of modules, and they need the GIL.
+// Shape rules in C++ instead of those behind the Meta key: for operators that have none there, and
+// for the common ones whose Meta kernel is Python. The first of these imports a second's worth of
+// modules, and they need the GIL.
 //
-// A rule may answer the regular case and hand the others, errors too, to the Meta key: at::NAME(meta twins).
+// A rule may answer the regular case and hand the others, errors too, to the Meta key:
+// at::NAME(meta twins).
 #pragma once
 #include <ATen/core/Tensor.h>
 #include <ATen/core/boxing/KernelFunction.h>
@@ -18,7 +20,8 @@ class ShapeRules {
   // `name` with overload, without "aten::"; `f` takes and returns what the operator does.
   template <class F>
   void add(std::string name, F* f) {
-    rules_.insert_or_assign("aten::" + name, c10::KernelFunction::makeFromUnboxedRuntimeFunction(f));
+    rules_.insert_or_assign("aten::" + name,
+                            c10::KernelFunction::makeFromUnboxedRuntimeFunction(f));
   }
   const c10::KernelFunction* find(std::string_view full_name) const {
     auto it = rules_.find(full_name);

@@ -63,6 +63,17 @@ wire::View view_of(const at::Tensor& t) {
   return v;
 }
 
+frontend::ViewRef view_ref_of(const at::Tensor& t) {
+  frontend::ViewRef v;
+  v.dtype = *dtype_of(t.scalar_type());
+  v.is_conj = t.is_conj();
+  v.is_neg = t.is_neg();
+  v.offset = t.storage_offset();
+  v.sizes = {t.sizes().data(), t.sizes().size()};
+  v.strides = {t.strides().data(), t.strides().size()};
+  return v;
+}
+
 at::Tensor empty_device(at::IntArrayRef sizes, at::IntArrayRef strides, c10::ScalarType dtype) {
   return at::Tensor(at::detail::empty_strided_generic(sizes, strides, device_allocator(), kDeviceKeys, dtype));
 }

@@ -13,6 +13,8 @@ inline bool is_device(const at::Tensor& t) { return t.defined() && t.device().ty
 frontend::Storage* storage_of(const at::Tensor& t);
 // The wire's view. Requires: rank <= kRankMax and a dtype of the wire.
 wire::View view_of(const at::Tensor& t);
+// The same without a copy of sizes and strides.
+frontend::ViewRef view_ref_of(const at::Tensor& t);
 // Whether view_of() can express it.
 bool is_expressible(const at::Tensor& t);
 
