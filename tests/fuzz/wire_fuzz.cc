@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "src/wire/messages.h"
+#include "src/wire/outbox.h"
 #include "src/wire/reader.h"
 
 using namespace moai;
@@ -108,6 +109,17 @@ void segment(Span bytes) {
   if (ops.ok() && verify(ops->part).ok()) read_all(ops->part);
 }
 
+// A batch holds no more than its bytes, each message in place and aligned.
+void batch(Span bytes) {
+  size_t held = 0;
+  (void)for_each_message(Kind::batch, bytes, [&](Kind, Span body) {
+    held += kBatchHeadBytes + body.size();
+    if (!body.empty() && reinterpret_cast<uintptr_t>(body.data()) % 8 != 0) std::abort();
+    (void)decode<Execute>(body);
+  });
+  if (held > bytes.size()) std::abort();
+}
+
 }  // namespace
 
 // tests/fuzz/make_corpus.py knows the order.
@@ -117,11 +129,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Bytes copy(reinterpret_cast<const std::byte*>(data) + 1,
              reinterpret_cast<const std::byte*>(data) + size);
   static constexpr void (*kDecoders[])(Span) = {
-      segment,         one<Execute>,     one<Hello>,      one<Read>,        one<Upload>,
-      one<Done>,       one<Error>,       one<OpTable>,    one<StatusReply>, one<Data>,
-      one<Hints>,      one<NeedSegment>, one<SegmentDef>, one<Sync>,        one<Note>,
-      one<WindowWant>, one<EventRecord>, one<ErrorSeen>,  one<WindowGrant>, one<WindowFree>,
-      one<Stats>};
+      segment,          one<Execute>,   one<Hello>,       one<Read>,
+      one<Upload>,      one<Done>,      one<Error>,       one<OpTable>,
+      one<StatusReply>, one<Data>,      one<Hints>,       one<NeedSegment>,
+      one<SegmentDef>,  one<Sync>,      one<Note>,        one<WindowWant>,
+      one<EventRecord>, one<ErrorSeen>, one<WindowGrant>, one<WindowFree>,
+      one<Stats>,       batch};
   kDecoders[data[0] % (sizeof kDecoders / sizeof *kDecoders)](copy);
   return 0;
 }

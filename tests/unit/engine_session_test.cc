@@ -111,6 +111,45 @@ TEST_CASE("a steady step allocates nothing on the device") {
   }
 }
 
+TEST_CASE("a step that came as one batch is answered by one") {
+  Pair pair;
+  ScriptedClient& client = *pair.client;
+  client.await(Kind::op_table);
+  LinearSegment linear;
+  upload_linear(client);
+  client.await_done(client.define(linear.builder.segment(), linear.execute(1, 2, 3, 4)));
+  uint64_t received = client.connection().counters().frames_received;
+  wire::Outbox outbox;
+  wire::Upload upload;
+  upload.storage = 5;
+  upload.data = testing::bytes_of(std::vector<float>{0, 0, 0, 1, 1, 1});
+  upload.bytes = upload.data.size();
+  REQUIRE(outbox.send(client.connection(), Kind::upload, upload, in_seconds(10)).ok());
+  REQUIRE(
+      outbox.send(client.connection(), Kind::execute, linear.execute(5, 2, 3, 6), in_seconds(10))
+          .ok());
+  REQUIRE(outbox.flush(client.connection(), in_seconds(10)).ok());
+  client.await(Kind::done);
+  CHECK(client.connection().counters().frames_received == received + 1);
+  CHECK(client.read(6, {2, 2}) == std::vector<float>{10, 20, 10.5, 20.5});
+}
+
+TEST_CASE("when plans are waited for, all that came before is built, and the figures are there") {
+  Pair pair;
+  ScriptedClient& client = *pair.client;
+  LinearSegment linear;
+  upload_linear(client);
+  client.define(linear.builder.segment(), linear.execute(1, 2, 3, 4));
+  client.upload(9, kX);
+  client.send(Kind::sync, wire::Sync{77, true});
+  CHECK(client.await_as<wire::Data>(Kind::data).tag == 77);
+  wire::Done last;
+  while (client.has_kept(Kind::done)) last = client.await_as<wire::Done>(Kind::done);
+  CHECK(last.plans_built == 1);
+  CHECK(last.kernels_built > 0);
+  CHECK(last.live_bytes == 5 * 256);  // the last upload too, though no execution followed it
+}
+
 TEST_CASE("an unknown segment is asked for, and what came after it waits") {
   Pair pair;
   ScriptedClient& client = *pair.client;
@@ -297,6 +336,15 @@ TEST_CASE("malformed bytes end the session with a sentence") {
   auto error = client.await_as<wire::Error>(Kind::error);
   CHECK(error.is_sticky);
   CHECK_FALSE(error.text.empty());
+  pair.finish();
+  CHECK(pair.end.code() == StatusCode::invalid_argument);
+}
+
+TEST_CASE("a batch that ends inside a message ends the session with a sentence") {
+  Pair pair;
+  ScriptedClient& client = *pair.client;
+  client.send_bytes(Kind::batch, wire::Bytes(20, std::byte{0x7f}));
+  CHECK(client.await_as<wire::Error>(Kind::error).text.find("batch") != std::string::npos);
   pair.finish();
   CHECK(pair.end.code() == StatusCode::invalid_argument);
 }
