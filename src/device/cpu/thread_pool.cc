@@ -1,5 +1,6 @@
 #include "src/device/cpu/thread_pool.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 #include "src/base/clock.h"
@@ -9,6 +10,9 @@ namespace {
 
 // 20 us: about what a futex wake-up costs, so waiting longer than this never wins.
 constexpr uint64_t kSpinNs = 20000;
+
+// A sleeping worker is worth waking for so many chunks, of some 5 us each.
+constexpr int64_t kWakeChunks = 4;
 
 void pause_cpu() {
 #if defined(__x86_64__)
@@ -28,6 +32,7 @@ uint32_t wait_change(std::atomic<uint32_t>& value, uint32_t seen, bool may_spin)
       pause_cpu();
     }
     if (now_ns() >= until) break;
+    sched_yield();  // others may share the processors
   }
   while ((now = value.load(std::memory_order_acquire)) == seen) value.wait(seen);
   return now;
@@ -42,33 +47,40 @@ ThreadPool::ThreadPool(int threads)
 
 ThreadPool::~ThreadPool() {
   stop_ = true;
-  generation_.fetch_add(1, std::memory_order_release);
-  generation_.notify_all();
+  run_.fetch_add(1, std::memory_order_release);
+  run_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::fork_join(int64_t count) {
-  count_ = count;
-  next_.store(0, std::memory_order_relaxed);
-  running_.store(static_cast<uint32_t>(size_ - 1), std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
-  generation_.notify_all();
+void ThreadPool::fork_join(int64_t first, int64_t count) {
+  end_ = first + count;
+  left_.store(static_cast<uint32_t>(count), std::memory_order_relaxed);
+  const uint32_t run = run_.load(std::memory_order_relaxed) + 1;
+  ticket_.store(uint64_t{run} << 32 | static_cast<uint64_t>(count), std::memory_order_release);
+  run_.store(run, std::memory_order_release);
+  if (count >= kWakeChunks) run_.notify_all();
   take_chunks(0);
-  for (uint32_t left; (left = running_.load(std::memory_order_acquire)) != 0;)
-    wait_change(running_, left, may_spin_);
+  for (uint32_t left; (left = left_.load(std::memory_order_acquire)) != 0;)
+    wait_change(left_, left, may_spin_);
 }
 
 void ThreadPool::take_chunks(int thread) {
-  for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;)
-    call_(context_, i, thread);
+  uint64_t ticket = ticket_.load(std::memory_order_acquire);
+  while (static_cast<uint32_t>(ticket) != 0) {
+    if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel,
+                                       std::memory_order_acquire))
+      continue;
+    call_(context_, end_ - static_cast<int64_t>(static_cast<uint32_t>(ticket)), thread);
+    if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) left_.notify_one();
+    ticket = ticket_.load(std::memory_order_acquire);
+  }
 }
 
 void ThreadPool::work(int thread) {
   for (uint32_t seen = 0;;) {
-    seen = wait_change(generation_, seen, may_spin_);
+    seen = wait_change(run_, seen, may_spin_);
     if (stop_) return;
     take_chunks(thread);
-    if (running_.fetch_sub(1, std::memory_order_release) == 1) running_.notify_one();
   }
 }
 

@@ -1,7 +1,10 @@
-// Fork-join pool. The caller takes chunks too; workers spin for a moment, then sleep in the kernel.
+// Fork-join pool. The caller takes chunks too, and waits for chunks, never for workers: one that
+// the machine has no processor for takes none and delays nobody. Workers spin for a moment, then
+// sleep in the kernel.
 //
 // Nothing is allocated per call. One run at a time, not nestable, bodies must not throw.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -33,24 +36,31 @@ class ThreadPool {
       (*static_cast<Raw*>(context))(chunk, thread);
     };
     context_ = const_cast<void*>(static_cast<const void*>(std::addressof(body)));
-    fork_join(count);
+    for (int64_t first = 0; first < count; first += kChunksMax)
+      fork_join(first, std::min(kChunksMax, count - first));
+    context_ = nullptr;
   }
 
  private:
-  void fork_join(int64_t count);
+  static constexpr int64_t kChunksMax = UINT32_MAX;
+
+  void fork_join(int64_t first, int64_t count);
   void take_chunks(int thread);
   void work(int thread);
 
   const int size_;
   const bool may_spin_;
   std::vector<std::thread> workers_;
+  // Of the run under way: read by who holds one of its chunks.
   void (*call_)(void*, int64_t, int) = nullptr;
   void* context_ = nullptr;
-  int64_t count_ = 0;
-  bool stop_ = false;
-  alignas(64) std::atomic<uint32_t> generation_{0};
-  alignas(64) std::atomic<uint32_t> running_{0};
-  alignas(64) std::atomic<int64_t> next_{0};
+  int64_t end_ = 0;  // one past its last chunk
+  std::atomic<bool> stop_{false};
+  // Number of the run in the upper half, chunks that nobody took in the lower: taking one is one
+  // exchange, which fails once the run is another.
+  alignas(64) std::atomic<uint64_t> ticket_{0};
+  alignas(64) std::atomic<uint32_t> run_{0};   // what sleeping workers watch
+  alignas(64) std::atomic<uint32_t> left_{0};  // chunks that are not done
 };
 
 }  // namespace moai::cpu

@@ -24,8 +24,10 @@ MOAI_INLINE void exchange(Row16 (&r)[16]) {
   for (int i = 0; i < 16; i++) {
     if (i & kStep) continue;
     const Row16 a = r[i], b = r[i + kStep];
-    r[i] = __builtin_shuffle(a, b, low);
-    r[i + kStep] = __builtin_shuffle(a, b, high);
+    r[i] = reinterpret_cast<Row16>(_mm512_permutex2var_ps(
+        reinterpret_cast<__m512>(a), reinterpret_cast<__m512i>(low), reinterpret_cast<__m512>(b)));
+    r[i + kStep] = reinterpret_cast<Row16>(_mm512_permutex2var_ps(
+        reinterpret_cast<__m512>(a), reinterpret_cast<__m512i>(high), reinterpret_cast<__m512>(b)));
   }
 }
 MOAI_INLINE void transpose(Row16 (&r)[16]) {
