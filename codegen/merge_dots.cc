@@ -241,8 +241,13 @@ class Merger {
     units_.push_back({Unit::Kind::siblings, std::move(members), shared, kNone, {}});
   }
 
-  // The order in which nodes and units are made; empty where units wait for each other.
-  bool has_order() { return plan().size() == steps_; }
+  // Whether all can be made: units may wait for each other.
+  bool has_order() {
+    const size_t made = plan().size();
+    return made == steps_;
+  }
+  // The order in which nodes and units are made, as far as there is one; counts what the outputs
+  // need in steps_.
   std::vector<uint32_t> plan();
   void mark_units(std::vector<uint32_t>& unit_of, std::vector<bool>& is_dropped) const;
   template <class F>
