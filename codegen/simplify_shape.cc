@@ -71,7 +71,7 @@ ValueId slice_of_concat(Rewriter& r, const ir::Node& n, const ir::Type& result) 
 // A slice of repeated elements repeats a slice.
 ValueId slice_of_broadcast(Rewriter& r, const ir::Node& below, const SliceAttrs& a,
                            const ir::Type& result) {
-  const Shape& dims = std::get<DimsAttrs>(below.attrs).dims;
+  const Shape dims = std::get<DimsAttrs>(below.attrs).dims;  // nodes move when one is added
   ValueId v = below.operands[0];
   SliceAttrs inner{Shape::filled(dims.rank(), 0), Shape::filled(dims.rank(), 1)};
   ir::Type type = r.type(v);
