@@ -5,6 +5,7 @@
 #include <chrono>
 #include <iostream>
 #include <thread>
+#include <vector>
 
 #include "src/frontend/capture.h"
 #include "src/wire/reader.h"
@@ -70,6 +71,9 @@ struct Fixture {
 
   Storage* make(uint64_t bytes = 64) {
     auto* s = new Storage;
+    // Those that do not die during a test are the program's to its end.
+    static std::vector<Storage*> made;
+    made.push_back(s);
     s->bytes = bytes;
     return s;
   }
