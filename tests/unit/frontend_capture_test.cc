@@ -72,7 +72,7 @@ struct Fixture {
   Storage* make(uint64_t bytes = 64) {
     auto* s = new Storage;
     // Those that do not die during a test are the program's to its end.
-    static std::vector<Storage*> made;
+    static auto& made = *new std::vector<Storage*>;
     made.push_back(s);
     s->bytes = bytes;
     return s;
