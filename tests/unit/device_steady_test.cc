@@ -16,6 +16,11 @@ namespace {
 std::atomic<int64_t> allocations{0};
 }  // namespace
 
+// A thread sanitizer's runtime defines these itself: there the counts stay 0.
+#if !defined(__has_feature)
+#define __has_feature(x) 0
+#endif
+#if !__has_feature(thread_sanitizer) && !defined(__SANITIZE_THREAD__)
 void* operator new(size_t bytes) {
   allocations++;
   if (void* p = std::malloc(bytes)) return p;
@@ -27,6 +32,7 @@ void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
 }
 void operator delete(void* p) noexcept { std::free(p); }
 void operator delete(void* p, size_t) noexcept { std::free(p); }
+#endif
 
 namespace moai::cpu {
 namespace {

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <iostream>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -73,6 +74,8 @@ struct Fixture {
     auto* s = new Storage;
     // Those that do not die during a test are the program's to its end.
     static auto& made = *new std::vector<Storage*>;
+    static std::mutex mutex;
+    std::lock_guard lock(mutex);
     made.push_back(s);
     s->bytes = bytes;
     return s;
