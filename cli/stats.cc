@@ -27,7 +27,7 @@ constexpr Row kRows[] = {
     {"bytes_up", "data up", "bytes"},
     {"bytes_down", "data down", "bytes"},
     {"worker_plans_built", "plans built", "plans"},
-    {"worker_allocations", "allocations of the worker", "calls"},
+    {"worker_allocations", "worker allocations", "calls"},
     {"fallbacks", "ops run on the client", "calls"},
     {"transport", "transport", ""},
 };
