@@ -2,9 +2,7 @@
 import json
 import subprocess
 
-import pytest
-
-from processes import MOAI, World
+from processes import MOAI
 
 TRAIN = """
 import torch
@@ -16,14 +14,6 @@ for i in range(3):
     o.zero_grad(); loss.backward(); o.step()
 print('loss', loss.item())
 """
-
-
-@pytest.fixture
-def world(tmp_path):
-    w = World(tmp_path)
-    yield w
-    left = w.close()
-    assert not left, f"{len(left)} processes did not end"
 
 
 def test_a_trace_shows_client_and_worker_down_to_kernels(world, tmp_path):

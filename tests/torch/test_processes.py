@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from processes import MOAI, ROOT, World, wait_for
+from processes import MOAI, ROOT, wait_for
 
 TRAIN = """
 import torch, sys
@@ -24,14 +24,6 @@ for i in range({steps}):
     if i == 3: print('running', flush=True)
 print('finished', v)
 """
-
-
-@pytest.fixture
-def world(tmp_path):
-    w = World(tmp_path)
-    yield w
-    left = w.close()
-    assert not left, f"{len(left)} processes did not end"
 
 
 def test_embedded_server_ends_with_the_script(world):

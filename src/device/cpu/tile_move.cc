@@ -2,24 +2,12 @@
 #include "src/device/cpu/tile_math.h"
 #include "src/device/cpu/tile_step.h"
 #include "src/device/cpu/tile_tier.h"
+#include "src/device/cpu/vector_widen.h"
 
 namespace moai::cpu::MOAI_TIER {
 namespace {
 
-struct Half {
-  uint16_t bits;
-};
-struct Brain {
-  uint16_t bits;
-};
-
-// Stored element -> register and back; the last argument names the type.
-template <class S, class R>
-MOAI_INLINE R widen(S x, R) {
-  return static_cast<R>(x);
-}
-MOAI_INLINE float widen(Half x, float) { return from_f16(x.bits); }
-MOAI_INLINE float widen(Brain x, float) { return from_bf16(x.bits); }
+// Register -> stored element; the last argument names the type.
 template <class R, class S>
 MOAI_INLINE S narrow(R x, S) {
   return static_cast<S>(x);

@@ -1,4 +1,4 @@
-// Stored elements as the type that they are multiplied in.
+// Stored elements as the type that they are computed in; the last argument names it.
 #pragma once
 #include "src/device/cpu/tile_math.h"
 
