@@ -79,6 +79,13 @@ class World:
         return left
 
 
+def kill_all(pids):
+    """kill -9; those that ended by themselves meanwhile do not count."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def wait_for(condition, seconds, what):
     end = time.monotonic() + seconds
     while time.monotonic() < end:

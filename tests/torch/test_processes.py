@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from processes import MOAI, ROOT, wait_for
+from processes import MOAI, ROOT, kill_all, wait_for
 
 TRAIN = """
 import torch, sys
@@ -91,8 +91,7 @@ def test_killed_server_is_an_exception_within_a_second(world, victim):
         world.server.kill()
         world.server.wait()
     else:
-        for pid in pids:
-            subprocess.run(["kill", "-9", str(pid)], check=False)
+        kill_all(pids)
     _, err = p.communicate(timeout=20)
     took = time.monotonic() - begin
     assert p.returncode == 1, err
@@ -267,8 +266,7 @@ def test_random_kills_leave_nothing(world, request):
         time.sleep(dice.uniform(0.2, 3.0))
         victims = {"client": world.pids("-c"), "worker": world.pids("moai worker"), "serve": world.pids("moai serve")}
         name = dice.choice([n for n, pids in victims.items() if pids])
-        for pid in victims[name]:
-            subprocess.run(["kill", "-9", str(pid)], check=False, stderr=subprocess.DEVNULL)
+        kill_all(victims[name])
         if name == "client":
             p.wait(timeout=10)
             world.server.send_signal(signal.SIGTERM)
