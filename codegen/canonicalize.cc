@@ -1,5 +1,6 @@
 // The passes before fusion, in order: local rules with common subexpressions, again over what they
 // made, then fma and dead code.
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -31,12 +32,25 @@ std::vector<uint32_t> use_counts(const Graph& g) {
   return uses;
 }
 
+bool is_same(const Rewriter& r, ValueId made, const Node& n) {
+  const Node* to = r.def(made);
+  return to && to->op == n.op && to->operands == n.operands && to->attrs == n.attrs;
+}
+
+struct Rebuilt {
+  Graph graph;
+  bool is_changed = false;  // a rule gave something else than the node
+};
+
 // The graph with each live node replaced by what `rule` gives for it, or kept where that is none.
 // `rule` sees the old node and one with operands of the new graph.
 template <class Rule>
-Graph rebuild(const Graph& g, Rule&& rule) {
+Rebuilt rebuild(const Graph& g, Rule&& rule) {
   std::vector<uint32_t> uses = use_counts(g);
   Rewriter r;
+  r.reserve(g.nodes().size());
+  bool is_changed = false;
+  std::vector<Type> types;
   std::vector<ValueId> now(g.value_count(), ValueId::none);
   for (const ir::Input& i : g.inputs())
     now[index_of(i.value)] = r.add_input(i.kind, i.index, g.type(i.value));
@@ -49,17 +63,18 @@ Graph rebuild(const Graph& g, Rule&& rule) {
     r.set_source(n.source);
     ValueId made = rule(r, n, renamed, uses);
     if (made != ValueId::none) {
+      is_changed = is_changed || !is_same(r, made, renamed);
       now[index_of(n.results[0])] = made;
       continue;
     }
-    std::vector<Type> types;
+    types.clear();
     for (ValueId v : n.results) types.push_back(g.type(v));
-    made = r.add(n.op, n.attrs, renamed.operands, types);
+    made = r.add(n.op, n.attrs, std::move(renamed.operands), types);
     for (size_t i = 0; i < n.results.size(); i++)
       now[index_of(n.results[i])] = ValueId{static_cast<uint32_t>(index_of(made) + i)};
   }
   for (const ir::Output& o : g.outputs()) r.set_output(o.slot, now[index_of(o.value)]);
-  return r.take();
+  return {r.take(), is_changed};
 }
 
 ValueId simplify(Rewriter& r, const Node& n, const Type& result) {
@@ -97,7 +112,7 @@ std::vector<bool> find_sliced(const Graph& g) {
 
 ValueId slice_operands(Rewriter& r, const Node& n, const Type& result) {
   const Node below = *r.def(n.operands[0]);
-  std::vector<ValueId> operands;
+  ir::ValueList operands;
   for (ValueId v : below.operands)
     operands.push_back(r.add(Prim::slice, n.attrs, {v}, {{r.dtype(v), result.shape}}));
   return r.add(below.op, below.attrs, operands, {result});
@@ -119,35 +134,38 @@ ValueId make_fma(Rewriter& r, const Graph& g, const Node& old, const Node& n,
   return ValueId::none;
 }
 
+// Local rules until none finds anything.
+Graph settle(const Graph& graph) {
+  Graph now;
+  for (int pass = 0; pass < kLocalPasses; pass++) {
+    const Graph& g = pass == 0 ? graph : now;
+    std::vector<bool> is_sliced = find_sliced(g);
+    Rebuilt next = rebuild(
+        g, [&](Rewriter& r, const Node& old, const Node& n, const std::vector<uint32_t>&) {
+          const Type& result = g.type(old.results[0]);
+          const Node* below = n.op == Prim::slice ? r.def(n.operands[0]) : nullptr;
+          if (below && is_pointwise(below->op) && is_sliced[index_of(old.operands[0])])
+            return slice_operands(r, n, result);
+          return simplify(r, n, result);
+        });
+    now = std::move(next.graph);
+    if (!next.is_changed) break;
+  }
+  return now;
+}
+
 }  // namespace
 
 Graph canonicalize(const Graph& graph) {
-  auto local = [](const Graph& g) {
-    std::vector<bool> is_sliced = find_sliced(g);
-    return rebuild(g,
-                   [&](Rewriter& r, const Node& old, const Node& n, const std::vector<uint32_t>&) {
-                     const Type& result = g.type(old.results[0]);
-                     const Node* below = n.op == Prim::slice ? r.def(n.operands[0]) : nullptr;
-                     if (below && is_pointwise(below->op) && is_sliced[index_of(old.operands[0])])
-                       return slice_operands(r, n, result);
-                     return simplify(r, n, result);
-                   });
-  };
-  auto settle = [&](Graph g) {
-    for (int pass = 0; pass < kLocalPasses; pass++) {
-      Graph next = local(g);
-      if (next == g) break;
-      g = std::move(next);
-    }
-    return g;
-  };
-  Graph g = settle(merge_dots(settle(graph)));
-  g = rebuild(g, [&](Rewriter& r, const Node& old, const Node& n,
-                     const std::vector<uint32_t>& uses) { return make_fma(r, g, old, n, uses); });
+  Graph g = settle(graph);
+  if (std::optional<Graph> merged = merge_dots(g)) g = settle(*merged);
+  g = rebuild(g, [&](Rewriter& r, const Node& old, const Node& n, const std::vector<uint32_t>& uses) {
+        return make_fma(r, g, old, n, uses);
+      }).graph;
   // Drops the products that fma left behind.
   return rebuild(g, [](Rewriter&, const Node&, const Node&, const std::vector<uint32_t>&) {
-    return ValueId::none;
-  });
+           return ValueId::none;
+         }).graph;
 }
 
 }  // namespace moai::codegen

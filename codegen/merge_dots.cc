@@ -410,9 +410,10 @@ Graph Merger::rebuild() {
 
 }  // namespace
 
-Graph merge_dots(const Graph& g) {
+std::optional<Graph> merge_dots(const Graph& g) {
   Merger merger(g);
-  return merger.find() ? merger.rebuild() : g;
+  if (!merger.find()) return std::nullopt;
+  return merger.rebuild();
 }
 
 }  // namespace moai::codegen

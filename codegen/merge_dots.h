@@ -1,6 +1,8 @@
 // Products of an unrolled loop made one: a recurrent network multiplies the same weights once a
 // time step.
 #pragma once
+#include <optional>
+
 #include "src/ir/graph.h"
 
 namespace moai::codegen {
@@ -9,7 +11,7 @@ namespace moai::codegen {
 // * x1 W, x2 W, ... that do not wait for each other become slices of [x1; x2; ...] W,
 // * x1' y1 + x2' y2 + ... becomes [x1; x2; ...]' [y1; y2; ...], and sums of columns of the same x
 // alike. The second adds in another order, the same one for the same graph. Requires:
-// canonicalized.
-ir::Graph merge_dots(const ir::Graph&);
+// canonicalized. Nothing where it finds none.
+std::optional<ir::Graph> merge_dots(const ir::Graph&);
 
 }  // namespace moai::codegen

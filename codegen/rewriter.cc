@@ -28,12 +28,25 @@ struct FieldHash {
 
 }  // namespace
 
-uint64_t Rewriter::hash_of(Prim op, const Attrs& attrs, const std::vector<ValueId>& operands,
-                           const std::vector<ir::Type>& results) const {
+void NodeTable::reserve(size_t nodes) { grow(2 * (nodes + 16)); }
+
+void NodeTable::grow(size_t slots) {
+  std::vector<Slot> old = std::exchange(slots_, std::vector<Slot>(std::bit_ceil(slots)));
+  const size_t mask = slots_.size() - 1;
+  for (const Slot& s : old) {
+    if (s.node == kFree) continue;
+    size_t at = s.hash & mask;
+    while (slots_[at].node != kFree) at = (at + 1) & mask;
+    slots_[at] = s;
+  }
+}
+
+uint64_t Rewriter::hash_of(Prim op, const Attrs& attrs, const ir::ValueList& operands,
+                           std::span<const ir::Type> results) const {
   Hash128 h;
   h.add(static_cast<uint64_t>(op));
-  Attrs copy = attrs;
-  std::visit([&](auto& a) { a.visit(FieldHash{h}); }, copy);
+  // visit() serves readers and writers alike; this one reads.
+  std::visit([&](auto& a) { a.visit(FieldHash{h}); }, const_cast<Attrs&>(attrs));
   for (ValueId v : operands) h.add(ir::index_of(v));
   for (const ir::Type& t : results) {
     h.add(static_cast<uint64_t>(t.dtype));
@@ -42,25 +55,27 @@ uint64_t Rewriter::hash_of(Prim op, const Attrs& attrs, const std::vector<ValueI
   return h.id().lo;
 }
 
-ir::ValueId Rewriter::add(Prim op, const Attrs& attrs, std::vector<ValueId> operands,
-                          std::vector<ir::Type> results) {
+ir::ValueId Rewriter::add(Prim op, const Attrs& attrs, ir::ValueList operands,
+                          std::span<const ir::Type> results) {
   uint64_t hash = hash_of(op, attrs, operands, results);
   auto same_constant = [&](const Attrs& a) {
     // Equality of doubles takes 0 and -0 for one, and NaN for none.
     const auto *x = std::get_if<ConstantAttrs>(&a), *y = std::get_if<ConstantAttrs>(&attrs);
     return x && y && std::bit_cast<uint64_t>(x->f) == std::bit_cast<uint64_t>(y->f) && x->i == y->i;
   };
-  auto [first, last] = known_.equal_range(hash);
-  for (auto it = first; it != last; ++it) {
-    const ir::Node& n = out_.nodes()[it->second];
-    bool is_same = n.op == op && n.operands == operands && n.results.size() == results.size() &&
-                   (op == Prim::constant ? same_constant(n.attrs) : n.attrs == attrs);
-    for (size_t r = 0; is_same && r < results.size(); r++)
-      is_same = out_.type(n.results[r]) == results[r];
-    if (is_same) return n.results[0];
-  }
-  known_.emplace(hash, static_cast<uint32_t>(out_.nodes().size()));
-  return out_.append(op, attrs, std::move(operands), std::move(results), source_);
+  auto is_same = [&](uint32_t node) {
+    const ir::Node& n = out_.nodes()[node];
+    if (n.op != op || !(n.operands == operands) || n.results.size() != results.size() ||
+        !(op == Prim::constant ? same_constant(n.attrs) : n.attrs == attrs))
+      return false;
+    for (size_t r = 0; r < results.size(); r++)
+      if (out_.type(n.results[r]) != results[r]) return false;
+    return true;
+  };
+  const auto next = static_cast<uint32_t>(out_.nodes().size());
+  const uint32_t found = known_.find_or_add(hash, next, is_same);
+  if (found != next) return out_.nodes()[found].results[0];
+  return out_.append(op, attrs, std::move(operands), results, source_);
 }
 
 ir::ValueId Rewriter::number(double v, const ir::Type& type) {
@@ -72,7 +87,7 @@ ir::ValueId Rewriter::number(double v, const ir::Type& type) {
   return constant(a, type);
 }
 
-ir::ValueId Rewriter::pointwise(Prim op, std::vector<ValueId> operands) {
+ir::ValueId Rewriter::pointwise(Prim op, ir::ValueList operands) {
   ir::Type t = type(operands.back());
   if (info(op).domain == Domain::truth) t.dtype = DType::boolean;
   return add(op, NoAttrs{}, std::move(operands), {t});

@@ -2,17 +2,47 @@
 // want.
 #pragma once
 #include <cstdint>
-#include <unordered_map>
+#include <initializer_list>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "src/ir/graph.h"
 
 namespace moai::codegen {
 
+// Nodes by hash, with open addressing: one lookup a node is most of what a rebuild costs.
+class NodeTable {
+ public:
+  void reserve(size_t nodes);
+  // The first node with this hash that `is_equal` accepts; else `node` is added and returned.
+  template <class Equal>
+  uint32_t find_or_add(uint64_t hash, uint32_t node, Equal&& is_equal) {
+    if (2 * (count_ + 1) > slots_.size()) grow(4 * (count_ + 16));
+    size_t mask = slots_.size() - 1, at = hash & mask;
+    for (; slots_[at].node != kFree; at = (at + 1) & mask)
+      if (slots_[at].hash == hash && is_equal(slots_[at].node)) return slots_[at].node;
+    slots_[at] = {hash, node};
+    count_++;
+    return node;
+  }
+
+ private:
+  static constexpr uint32_t kFree = UINT32_MAX;
+  struct Slot {
+    uint64_t hash = 0;
+    uint32_t node = kFree;
+  };
+  void grow(size_t slots);
+  std::vector<Slot> slots_;
+  size_t count_ = 0;
+};
+
 class Rewriter {
  public:
   using ValueId = ir::ValueId;
   const ir::Graph& graph() const { return out_; }
+  void reserve(size_t nodes) { out_.reserve(nodes), known_.reserve(nodes); }
   ir::Graph take() { return std::move(out_); }
   const ir::Type& type(ValueId v) const { return out_.type(v); }
   const Shape& shape(ValueId v) const { return out_.type(v).shape; }
@@ -26,14 +56,18 @@ class Rewriter {
   // Nodes made from here on come from this op of the segment.
   void set_source(uint32_t source) { source_ = source; }
   // The first result of an equal node, or of a new one.
-  ValueId add(Prim op, const Attrs& attrs, std::vector<ValueId> operands,
-              std::vector<ir::Type> results);
+  ValueId add(Prim op, const Attrs& attrs, ir::ValueList operands,
+              std::span<const ir::Type> results);
+  ValueId add(Prim op, const Attrs& attrs, ir::ValueList operands,
+              std::initializer_list<ir::Type> results) {
+    return add(op, attrs, std::move(operands), std::span(results));
+  }
 
   ValueId constant(const ConstantAttrs& value, const ir::Type& type) {
     return add(Prim::constant, value, {}, {type});
   }
   ValueId number(double v, const ir::Type& type);
-  ValueId pointwise(Prim op, std::vector<ValueId> operands);  // bool where the op gives truth
+  ValueId pointwise(Prim op, ir::ValueList operands);  // bool where the op gives truth
   ValueId convert(ValueId v, DType to);
   ValueId reshape(ValueId v, const Shape& shape);
   ValueId transpose(ValueId v, const Shape& dims);
@@ -46,10 +80,10 @@ class Rewriter {
   bool is_number(ValueId v, double number) const;
 
  private:
-  uint64_t hash_of(Prim op, const Attrs& attrs, const std::vector<ValueId>& operands,
-                   const std::vector<ir::Type>& results) const;
+  uint64_t hash_of(Prim op, const Attrs& attrs, const ir::ValueList& operands,
+                   std::span<const ir::Type> results) const;
   ir::Graph out_;
-  std::unordered_multimap<uint64_t, uint32_t> known_;  // hash -> node
+  NodeTable known_;
   uint32_t source_ = UINT32_MAX;
 };
 

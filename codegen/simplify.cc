@@ -87,7 +87,7 @@ ValueId push_below_broadcast(Rewriter& r, const Node& n, const Type& result) {
   }
   if (!seen) return ValueId::none;
   Shape small = r.shape(seen->operands[0]), dims = std::get<DimsAttrs>(seen->attrs).dims;
-  std::vector<ValueId> operands;
+  ir::ValueList operands;
   for (ValueId v : n.operands) {
     const ConstantAttrs* c = r.as_constant(v);
     operands.push_back(c ? r.constant(ConstantAttrs(*c), {r.dtype(v), small})
@@ -105,7 +105,7 @@ ValueId push_below_broadcast(Rewriter& r, const Node& n, const Type& result) {
 ValueId fold_constants(Rewriter& r, const Node& n, const Type& result) {
   if (n.operands.empty() || is_complex(result.dtype)) return ValueId::none;
   ir::Graph g;
-  std::vector<ValueId> operands;
+  ir::ValueList operands;
   for (ValueId v : n.operands) {
     const ConstantAttrs* c = r.as_constant(v);
     if (!c || is_complex(r.dtype(v))) return ValueId::none;

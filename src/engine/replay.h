@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "moai/status.h"
+#include "src/engine/plan_cache.h"
 
 namespace moai::engine {
 
@@ -12,6 +13,7 @@ struct ReplayOptions {
   uint64_t memory_bytes = 0;
   int threads = 0;
   std::string trace_path;
+  Compiler compiler = {};  // default: compile()
 };
 struct ReplayResult {
   uint64_t messages = 0, segments_run = 0, plans_built = 0, busy_ns = 0, wall_ns = 0,

@@ -12,7 +12,7 @@ const Type& Builder::type(ValueId v) const {
   return index_of(v) < graph_.value_count() ? graph_.type(v) : kNone;
 }
 
-ValueId Builder::add(Prim op, Attrs attrs, std::vector<ValueId> operands, Type hint) {
+ValueId Builder::add(Prim op, Attrs attrs, ValueList operands, Type hint) {
   if (!status_.ok()) return ValueId::none;
   StatusOr<ValueId> v = graph_.add_node(op, std::move(attrs), std::move(operands), hint, source_);
   if (v.ok()) return *v;

@@ -67,7 +67,7 @@ class Builder {
   std::array<ValueId, 3> sdpa_bwd(std::span<const ValueId> operands, const SdpaAttrs& attrs);
 
  private:
-  ValueId add(Prim op, Attrs attrs, std::vector<ValueId> operands, Type hint = {});
+  ValueId add(Prim op, Attrs attrs, ValueList operands, Type hint = {});
   // A node that moves elements; of a constant it is a constant of the new shape.
   ValueId moved(Prim op, Attrs attrs, ValueId a, const Shape& shape);
   const ConstantAttrs* constant_of(ValueId v) const;

@@ -12,7 +12,7 @@ ValueId Graph::add_input(Input::Kind kind, uint32_t index, Type type) {
   return v;
 }
 
-StatusOr<ValueId> Graph::add_node(Prim op, Attrs attrs, std::vector<ValueId> operands, Type hint,
+StatusOr<ValueId> Graph::add_node(Prim op, Attrs attrs, ValueList operands, Type hint,
                                   uint32_t source) {
   std::vector<Type> types;
   types.reserve(operands.size());
@@ -22,19 +22,18 @@ StatusOr<ValueId> Graph::add_node(Prim op, Attrs attrs, std::vector<ValueId> ope
     types.push_back(type(v));
   }
   MOAI_ASSIGN_OR_RETURN(std::vector<Type> results, infer(op, attrs, types, hint));
-  return append(op, std::move(attrs), std::move(operands), std::move(results), source);
+  return append(op, std::move(attrs), std::move(operands), results, source);
 }
 
-ValueId Graph::append(Prim op, Attrs attrs, std::vector<ValueId> operands,
-                      std::vector<Type> results, uint32_t source) {
-  Node node{op, std::move(attrs), std::move(operands), {}, source};
+ValueId Graph::append(Prim op, Attrs attrs, ValueList operands,
+                      std::span<const Type> results, uint32_t source) {
+  Node& node = nodes_.emplace_back(op, std::move(attrs), std::move(operands), ValueList{}, source);
   ValueId first{static_cast<uint32_t>(types_.size())};
   for (const Type& t : results) {
     node.results.push_back(ValueId{static_cast<uint32_t>(types_.size())});
     types_.push_back(t);
-    defs_.push_back(static_cast<uint32_t>(nodes_.size()));
+    defs_.push_back(static_cast<uint32_t>(nodes_.size() - 1));
   }
-  nodes_.push_back(std::move(node));
   return first;
 }
 

@@ -2,7 +2,10 @@
 #pragma once
 #include <cstdint>
 #include <deque>
+#include <initializer_list>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "moai/dtype.h"
@@ -10,11 +13,9 @@
 #include "moai/op_attrs.h"
 #include "moai/shape.h"
 #include "moai/status.h"
+#include "src/ir/value_list.h"
 
 namespace moai::ir {
-
-enum class ValueId : uint32_t { none = UINT32_MAX };
-constexpr size_t index_of(ValueId v) { return static_cast<size_t>(v); }
 
 struct Type {
   DType dtype = DType::f32;
@@ -26,8 +27,8 @@ struct Type {
 struct Node {
   Prim op = Prim::add;
   Attrs attrs;
-  std::vector<ValueId> operands;
-  std::vector<ValueId> results;
+  ValueList operands;
+  ValueList results;  // consecutive ids
   uint32_t source = UINT32_MAX;  // op of the segment it came from, for messages
   bool operator==(const Node&) const = default;
 };
@@ -65,13 +66,18 @@ class Graph {
   const std::vector<Input>& inputs() const { return inputs_; }
   const std::vector<Output>& outputs() const { return outputs_; }
 
+  void reserve(size_t nodes) { nodes_.reserve(nodes), defs_.reserve(nodes); }
   ValueId add_input(Input::Kind kind, uint32_t index, Type type);
   // Appends a node; result types come from infer(). Returns the first result.
-  StatusOr<ValueId> add_node(Prim op, Attrs attrs, std::vector<ValueId> operands, Type hint = {},
+  StatusOr<ValueId> add_node(Prim op, Attrs attrs, ValueList operands, Type hint = {},
                              uint32_t source = UINT32_MAX);
   // Trusts the types: for parse and passes that keep them; verify() checks.
-  ValueId append(Prim op, Attrs attrs, std::vector<ValueId> operands, std::vector<Type> results,
+  ValueId append(Prim op, Attrs attrs, ValueList operands, std::span<const Type> results,
                  uint32_t source = UINT32_MAX);
+  ValueId append(Prim op, Attrs attrs, ValueList operands, std::initializer_list<Type> results,
+                 uint32_t source = UINT32_MAX) {
+    return append(op, std::move(attrs), std::move(operands), std::span(results), source);
+  }
   void set_output(uint32_t slot, ValueId v) { outputs_.push_back({slot, v}); }
 
   bool operator==(const Graph&) const = default;

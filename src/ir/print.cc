@@ -39,7 +39,7 @@ class Printer {
  private:
   void add(ValueId v) { out_ += '%', out_ += std::to_string(index_of(v)); }
 
-  void add(const std::vector<ValueId>& list) {
+  void add(const ValueList& list) {
     for (size_t i = 0; i < list.size(); i++) {
       if (i) out_ += ", ";
       add(list[i]);

@@ -160,7 +160,7 @@ inline StatusOr<std::vector<Tensor>> reference(Prim op, const Attrs& attrs,
   }
   MOAI_ASSIGN_OR_RETURN(ir::ValueId v, g.add_node(op, attrs, operands, hint));
   (void)v;
-  const std::vector<ir::ValueId> results = g.nodes().back().results;
+  const ir::ValueList results = g.nodes().back().results;
   for (size_t i = 0; i < results.size(); i++) g.set_output(static_cast<uint32_t>(i), results[i]);
   return ir::eval(g, flat);
 }
