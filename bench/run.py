@@ -11,10 +11,11 @@ import harness
 import kill_bench
 import op_bench
 import start_bench
+import shape_bench
 import step_bench
 import sync_bench
 
-BENCHES = {"ops": op_bench, "sync": sync_bench, "copy": copy_bench, "start": start_bench, "step": step_bench,
+BENCHES = {"ops": op_bench, "sync": sync_bench, "copy": copy_bench, "start": start_bench, "step": step_bench, "shapes": shape_bench,
            "kill": kill_bench}
 
 
@@ -23,7 +24,7 @@ def parse():
     p.add_argument("--only", default=",".join(BENCHES), help="benches, comma-separated: " + " ".join(BENCHES))
     p.add_argument("--json", metavar="FILE", help="append a line per figure")
     p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--cores", action="append", metavar="LIST", help="cores for `step`, as 0 or 0,1; may be repeated (default: one, then two)")
+    p.add_argument("--cores", action="append", metavar="LIST", help="cores for `step` and `shapes`, as 0 or 0,1; may be repeated (default: one, then two)")
     p.add_argument("--jobs", help="jobs of `step`, comma-separated (default: all)")
     p.add_argument("--precision", default="f32,bf16", help="of `step`: f32, bf16 (autocast)")
     p.add_argument("--quick", action="store_true", help="the shortest run that goes through everything; its figures mean nothing")

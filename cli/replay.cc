@@ -1,4 +1,5 @@
 // `moai replay FILE`: runs a recording against this machine's device.
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -29,11 +30,15 @@ int replay(const std::string& path, const std::string& memory, engine::ReplayOpt
   }
   for (const std::string& error : result->errors) log_warning("replay: " + error);
   std::printf(
-      "messages        %llu\nsegments run    %llu\nplans built     %llu\ndevice busy     %.3f ms\n"
+      "messages        %llu\nsegments run    %llu\nplans built     %llu\nplanning        %.3f ms "
+      "(%.1f us an operator)\ndevice busy     %.3f ms\n"
       "wall clock      %.3f ms\nread back       %s\nerrors          %zu\n",
       static_cast<unsigned long long>(result->messages),
       static_cast<unsigned long long>(result->segments_run),
       static_cast<unsigned long long>(result->plans_built),
+      static_cast<double>(result->plan_ns) / 1e6,
+      static_cast<double>(result->plan_ns) / 1e3 /
+          static_cast<double>(std::max<uint64_t>(1, result->planned_ops)),
       static_cast<double>(result->busy_ns) / 1e6, static_cast<double>(result->wall_ns) / 1e6,
       engine::format_bytes(result->bytes_read).c_str(), result->errors.size());
   return result->errors.empty() ? 0 : kExitRefused;

@@ -140,8 +140,8 @@ Graph settle(const Graph& graph) {
   for (int pass = 0; pass < kLocalPasses; pass++) {
     const Graph& g = pass == 0 ? graph : now;
     std::vector<bool> is_sliced = find_sliced(g);
-    Rebuilt next = rebuild(
-        g, [&](Rewriter& r, const Node& old, const Node& n, const std::vector<uint32_t>&) {
+    Rebuilt next =
+        rebuild(g, [&](Rewriter& r, const Node& old, const Node& n, const std::vector<uint32_t>&) {
           const Type& result = g.type(old.results[0]);
           const Node* below = n.op == Prim::slice ? r.def(n.operands[0]) : nullptr;
           if (below && is_pointwise(below->op) && is_sliced[index_of(old.operands[0])])
@@ -159,13 +159,14 @@ Graph settle(const Graph& graph) {
 Graph canonicalize(const Graph& graph) {
   Graph g = settle(graph);
   if (std::optional<Graph> merged = merge_dots(g)) g = settle(*merged);
-  g = rebuild(g, [&](Rewriter& r, const Node& old, const Node& n, const std::vector<uint32_t>& uses) {
+  g = rebuild(g, [&](Rewriter& r, const Node& old, const Node& n,
+                     const std::vector<uint32_t>& uses) {
         return make_fma(r, g, old, n, uses);
       }).graph;
   // Drops the products that fma left behind.
-  return rebuild(g, [](Rewriter&, const Node&, const Node&, const std::vector<uint32_t>&) {
-           return ValueId::none;
-         }).graph;
+  return rebuild(g, [](Rewriter&, const Node&, const Node&,
+                       const std::vector<uint32_t>&) { return ValueId::none; })
+      .graph;
 }
 
 }  // namespace moai::codegen

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "moai/status.h"
-#include "src/engine/plan_cache.h"
 
 namespace moai::engine {
 
@@ -13,11 +12,11 @@ struct ReplayOptions {
   uint64_t memory_bytes = 0;
   int threads = 0;
   std::string trace_path;
-  Compiler compiler = {};  // default: compile()
 };
 struct ReplayResult {
   uint64_t messages = 0, segments_run = 0, plans_built = 0, busy_ns = 0, wall_ns = 0,
            bytes_read = 0;
+  uint64_t plan_ns = 0, planned_ops = 0;  // from segment to program, without loading it
   std::vector<std::string> errors;
 };
 

@@ -25,8 +25,8 @@ StatusOr<ValueId> Graph::add_node(Prim op, Attrs attrs, ValueList operands, Type
   return append(op, std::move(attrs), std::move(operands), results, source);
 }
 
-ValueId Graph::append(Prim op, Attrs attrs, ValueList operands,
-                      std::span<const Type> results, uint32_t source) {
+ValueId Graph::append(Prim op, Attrs attrs, ValueList operands, std::span<const Type> results,
+                      uint32_t source) {
   Node& node = nodes_.emplace_back(op, std::move(attrs), std::move(operands), ValueList{}, source);
   ValueId first{static_cast<uint32_t>(types_.size())};
   for (const Type& t : results) {

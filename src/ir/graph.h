@@ -28,7 +28,7 @@ struct Node {
   Prim op = Prim::add;
   Attrs attrs;
   ValueList operands;
-  ValueList results;  // consecutive ids
+  ValueList results;             // consecutive ids
   uint32_t source = UINT32_MAX;  // op of the segment it came from, for messages
   bool operator==(const Node&) const = default;
 };
@@ -45,8 +45,8 @@ struct Input {
   bool operator==(const Input&) const = default;
 };
 
-// The new contents of a storage slot: any shape; its row-major elements are the storage's bytes from the
-// start. A storage larger than the value keeps nothing behind it that anyone reads.
+// The new contents of a storage slot: any shape; its row-major elements are the storage's bytes
+// from the start. A storage larger than the value keeps nothing behind it that anyone reads.
 struct Output {
   uint32_t slot = 0;
   ValueId value = ValueId::none;
@@ -84,7 +84,7 @@ class Graph {
 
  private:
   std::vector<Node> nodes_;
-  std::deque<Type> types_;  // so that type() stays valid while the graph grows
+  std::deque<Type> types_;      // so that type() stays valid while the graph grows
   std::vector<uint32_t> defs_;  // node index or UINT32_MAX
   std::vector<Input> inputs_;
   std::vector<Output> outputs_;

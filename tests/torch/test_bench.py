@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FIGURES = {"ops": "cost", "sync": "cost", "copy": "of_memcpy", "start": "first_ms", "step": "ratio", "kill": "moai_ms"}
+FIGURES = {"ops": "cost", "sync": "cost", "copy": "of_memcpy", "start": "first_ms", "step": "ratio", "shapes": "ratio",
+           "kill": "moai_ms"}
 
 
 def bench(*flags, **changes):
