@@ -60,6 +60,7 @@ class Emitter {
       for (uint32_t node : group.nodes) is_member_[node] = false;
       for (size_t k = made.size(); k-- > 0;) {
         need_inputs(made[k]);
+        made[k].op = g_.nodes()[group.nodes.back()].source;
         out_.kernels.push_back(std::move(made[k]));
       }
     }

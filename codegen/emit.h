@@ -27,6 +27,7 @@ struct Kernel {
     bool must;
   };
   std::vector<Alias> aliases;
+  uint32_t op = UINT32_MAX;  // of the segment: what its last node came from
 };
 // A value that lies in another one, from byte `at` on: what makes it writes there, so that a concat
 // of it has nothing to copy.

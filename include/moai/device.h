@@ -55,6 +55,7 @@ struct Buffer {
 struct Command {
   uint32_t kernel = 0;             // in Program::kernels
   std::vector<uint32_t> buffers;   // in Program::buffers, one per buffer or operand of the kernel
+  uint32_t source = UINT32_MAX;    // op of the segment that it belongs to, for messages
   bool operator==(const Command&) const = default;
 };
 
@@ -76,6 +77,8 @@ class Executable {
   // Where a caller wants to know: one entry a command of the program, and run() notes when each ended, in
   // nanoseconds of src/base/clock.h. Empty otherwise.
   std::vector<uint64_t> ended_ns;
+  // After a run() that failed: the command that did.
+  size_t failed_command = 0;
 };
 
 struct DeviceInfo {

@@ -115,7 +115,7 @@ class Assembler {
          next++) {
       const sched::MemoryPlan::Copy& c = memory_.copies[next];
       note_read(c.from);
-      p.commands.push_back({static_cast<uint32_t>(p.kernels.size()), {c.from, c.to}});
+      p.commands.push_back({static_cast<uint32_t>(p.kernels.size()), {c.from, c.to}, kNone});
       p.kernels.push_back(copy_program(c.bytes));
     }
   }
@@ -133,7 +133,7 @@ class Assembler {
     size_t next_copy = 0;
     for (uint32_t k = 0; k < kernels_.size(); k++) {
       add_copies(next_copy, k, p);
-      Command c{static_cast<uint32_t>(p.kernels.size()), {}};
+      Command c{static_cast<uint32_t>(p.kernels.size()), {}, kernels_[k].op};
       const sched::PlanKernel& plan_kernel = plan_kernels_[k];
       size_t operands = operand_count(kernels_[k].source);
       for (size_t i = 0; i < plan_kernel.uses.size(); i++) {

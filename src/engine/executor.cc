@@ -127,8 +127,23 @@ void Executor::keep_fresh() {
   fresh_.clear();
 }
 
-Status Executor::run(const Defined& defined, const std::vector<uint64_t>& by_slot,
-                     const wire::Execute& execute, CompiledPlan& plan) {
+namespace {
+
+std::string op_text(const wire::Segment& segment, uint32_t op) {
+  return "aten::" + segment.names[segment.op_name[op]];
+}
+
+// Names the operator that a device's error belongs to.
+Failure failure_of(const Status& status, const wire::Segment& segment, uint32_t op) {
+  if (op >= segment.op_count()) return {status, is_sticky(status.code())};
+  return {Status(status.code(), op_text(segment, op) + ": " + status.message()),
+          is_sticky(status.code()), op};
+}
+
+}  // namespace
+
+Failure Executor::run(const Defined& defined, const std::vector<uint64_t>& by_slot,
+                      const wire::Execute& execute, CompiledPlan& plan) {
   const Program& program = plan.plan.programs[0].program;
   bindings_.assign(program.bindings, nullptr);
   size_t slots = std::min<size_t>(by_slot.size(), program.bindings);
@@ -151,15 +166,22 @@ Status Executor::run(const Defined& defined, const std::vector<uint64_t>& by_slo
     trace_("run", begin, end,
            std::to_string(defined.segment.op_count()) + " ops, " + std::to_string(plan.kernels) +
                " kernels");
-  if (trace_ && status.ok()) trace_kernels(program, plan.executable->ended_ns, begin);
-  return status;
+  if (!status.ok()) {
+    const size_t failed = plan.executable->failed_command;
+    return failure_of(status, defined.segment,
+                      failed < program.commands.size() ? program.commands[failed].source : kNoOp);
+  }
+  if (trace_) trace_kernels(defined.segment, program, plan.executable->ended_ns, begin);
+  return {};
 }
 
-void Executor::trace_kernels(const Program& program, std::span<const uint64_t> ended_ns,
-                             uint64_t begin_ns) {
+void Executor::trace_kernels(const wire::Segment& segment, const Program& program,
+                             std::span<const uint64_t> ended_ns, uint64_t begin_ns) {
   for (size_t i = 0; i < ended_ns.size(); i++) {
     std::string text = sched::print(program.kernels[program.commands[i].kernel]);
     std::string name = text.substr(0, text.find(' '));
+    if (uint32_t op = program.commands[i].source; op < segment.op_count())
+      text = op_text(segment, op) + ": " + text;
     trace_(name.c_str(), begin_ns, ended_ns[i], text);
     begin_ns = ended_ns[i];
   }
@@ -200,9 +222,9 @@ Failure Executor::execute(const Defined& defined, const std::vector<uint64_t>& b
   }
   counters_.peak_bytes = std::max(counters_.peak_bytes, pool_.used_bytes());
   if (plan != nullptr && plan->executable != nullptr) {
-    if (Status status = run(defined, by_slot, execute, *plan); !status.ok()) {
+    if (Failure failure = run(defined, by_slot, execute, *plan); !failure.ok()) {
       drop_fresh();
-      return {status, is_sticky(status.code())};
+      return failure;
     }
   }
   keep_fresh();

@@ -14,10 +14,13 @@
 
 namespace moai::engine {
 
+inline constexpr uint32_t kNoOp = UINT32_MAX;
+
 // Why something failed, and whether everything after it fails as well.
 struct Failure {
   Status status;
   bool is_sticky = false;
+  uint32_t op_index = kNoOp;  // in its segment, where the device says which
   bool ok() const { return status.ok(); }
 };
 
@@ -75,9 +78,10 @@ class Executor {
   void add_fresh(const Defined& defined, uint32_t slot, uint64_t storage);
   void drop_fresh();
   void keep_fresh();
-  Status run(const Defined& defined, const std::vector<uint64_t>& by_slot,
-             const wire::Execute& execute, CompiledPlan& plan);
-  void trace_kernels(const Program& program, std::span<const uint64_t> ended_ns, uint64_t begin_ns);
+  Failure run(const Defined& defined, const std::vector<uint64_t>& by_slot,
+              const wire::Execute& execute, CompiledPlan& plan);
+  void trace_kernels(const wire::Segment& segment, const Program& program,
+                     std::span<const uint64_t> ended_ns, uint64_t begin_ns);
   uint32_t poison_index(const Failure& why);
 
   Device& device_;

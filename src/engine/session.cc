@@ -277,6 +277,7 @@ Status Session::fail(uint64_t seq, const Failure& failure) {
   error.code = static_cast<uint8_t>(failure.status.code());
   error.is_sticky = failure.is_sticky;
   error.segment_seq = seq;
+  error.op_index = failure.op_index;
   error.text = failure.status.message();
   MOAI_RETURN_IF_ERROR(line_.send(wire::Kind::error, error));
   return line_.flush();

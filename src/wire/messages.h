@@ -93,7 +93,7 @@ struct Error {
   uint8_t code = 0;             // StatusCode
   bool is_sticky = false;
   uint64_t segment_seq = 0;     // message that failed
-  uint32_t op_index = 0;        // in its segment
+  uint32_t op_index = 0;        // in its segment; UINT32_MAX: not known
   std::string text;
 };
 struct Note { std::string key, text; };

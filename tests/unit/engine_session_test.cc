@@ -335,6 +335,36 @@ TEST_CASE("a recording runs again without its client") {
   std::filesystem::remove(path);
 }
 
+TEST_CASE("an error of the device names the operator that it belongs to") {
+  Pair pair;
+  ScriptedClient& client = *pair.client;
+  testing::SegmentBuilder builder;
+  auto table = builder.input(DType::f32, {4, 2});
+  auto index = builder.input(DType::i64, {3});
+  auto doubled = builder.fresh(DType::f32, {4, 2});
+  auto rows = builder.fresh(DType::f32, {3, 2});
+  builder.segment().id = {5, 6};
+  builder.op("add.Tensor").tensor(table).tensor(table).scalar(1.0).out({doubled});
+  builder.op("index_select").tensor(doubled).integer(0).tensor(index).out({rows});
+  client.upload(1, std::vector<float>(8, 1));
+  wire::Upload upload;
+  upload.storage = 2;
+  upload.data = testing::bytes_of(std::vector<int64_t>{0, 9, 1});
+  upload.bytes = upload.data.size();
+  client.send(Kind::upload, upload);
+  wire::Execute execute;
+  execute.bindings = {{table.slot, 1}, {index.slot, 2}};
+  execute.first_fresh_id = 3;
+  execute.live_out = {rows.slot};
+  execute.scalars = builder.scalars();
+  client.define(builder.segment(), execute);
+  auto error = client.await_as<wire::Error>(Kind::error);
+  CHECK(error.is_sticky);
+  CHECK(error.op_index == 1);
+  CHECK(error.text.find("index_select") != std::string::npos);
+  CHECK(error.text.find("index 9 is outside 4 elements") != std::string::npos);
+}
+
 TEST_CASE("malformed bytes end the session with a sentence") {
   Pair pair;
   ScriptedClient& client = *pair.client;

@@ -189,8 +189,12 @@ Status CpuDevice::run(Executable& executable, std::span<void* const> bindings, v
       char* base = static_cast<char*>(b.kind == BufferKind::arena ? arena : bindings[b.index]);
       e.pointers[i] = base + b.offset;
     }
-    MOAI_RETURN_IF_ERROR(
-        e.kernels[launch.kernel]->run({e.pointers.data(), launch.buffers.size()}, context));
+    Status status =
+        e.kernels[launch.kernel]->run({e.pointers.data(), launch.buffers.size()}, context);
+    if (!status.ok()) {
+      e.failed_command = at;
+      return status;
+    }
     if (is_timed) e.ended_ns[at] = now_ns();
   }
   return ok_status();

@@ -4,6 +4,7 @@
 #include <c10/util/Exception.h>
 
 #include "src/frontend/bridge/python_line.h"
+#include "src/frontend/bridge/runtime.h"
 
 namespace moai::bridge {
 namespace {
@@ -17,6 +18,11 @@ std::string human_bytes(uint64_t bytes) {
   return text;
 }
 
+// Kernels run after the lines that ask for them.
+std::string where() {
+  return runtime().is_blocking() ? "" : ". An earlier line may have caused it: set CUDA_LAUNCH_BLOCKING=1 to see which.";
+}
+
 }  // namespace
 
 void throw_status(const Status& status) {
@@ -25,7 +31,7 @@ void throw_status(const Status& status) {
     case StatusCode::resource_exhausted: TORCH_CHECK_WITH(OutOfMemoryError, false, text); break;
     case StatusCode::unimplemented: TORCH_CHECK_NOT_IMPLEMENTED(false, text); break;
     case StatusCode::out_of_range:
-      throw c10::AcceleratorError({__func__, __FILE__, static_cast<uint32_t>(__LINE__)}, 710, text);
+      throw c10::AcceleratorError({__func__, __FILE__, static_cast<uint32_t>(__LINE__)}, 710, text + where());
     case StatusCode::ok:
     case StatusCode::invalid_argument:
     case StatusCode::not_found:

@@ -39,6 +39,7 @@ class Runtime {
   void count_fallback(const std::string& op, uint64_t bytes, double milliseconds);
   std::map<std::string, FallbackCount> fallbacks() const;
   bool is_fallback_refused() const { return refuses_fallback_; }
+  bool is_blocking() const { return is_blocking_; }
 
   // Memory of the accelerator; connects. 0 while nothing is known and `may_connect` is false.
   uint64_t total_memory(bool may_connect);

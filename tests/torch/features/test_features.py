@@ -399,6 +399,16 @@ moai_torch.wait_plans()
     assert any("unique" in op for op in stats["fallbacks"]) and stats["bytes_down"] >= 36
 
 
+def test_a_complex_operand_beside_a_real_one_runs_on_the_client():
+    script = """
+x = torch.arange(6.0).cuda()
+z = torch.complex(x, x)
+print((x + z).cpu().equal(x.cpu() + z.cpu()), torch.where(x > 2, x, z).cpu().equal(torch.where(x.cpu() > 2, x.cpu(), z.cpu())))
+print("aten::add.out" in moai_torch.fallbacks() or "aten::add.Tensor" in moai_torch.fallbacks())
+"""
+    assert run_script(script) == "True True\nTrue\n"
+
+
 def test_no_fallback_names_the_operator_and_the_line():
     script = """
 x = torch.zeros(3, 3).cuda()
