@@ -7,29 +7,19 @@
 #include "src/base/clock.h"
 #include "src/device/cpu/kernel.h"
 #include "src/device/cpu/memory.h"
+#include "src/device/cpu/wave.h"
 
 namespace moai::cpu {
 namespace {
 
 constexpr int64_t kCopyChunk = 1 << 20;  // bytes: 60 us at the rate of one core
 
-uint64_t bytes_of_buffer(const Buffer& b) { return b.bytes; }
-
-bool share_bytes(const Buffer& a, const Buffer& b) {
-  if (a.kind != b.kind || (a.kind == BufferKind::bound && a.index != b.index)) return false;
-  return a.offset < b.offset + bytes_of_buffer(b) && b.offset < a.offset + bytes_of_buffer(a);
-}
-
-struct Launch {
-  uint32_t kernel = 0;
-  std::vector<Buffer> buffers;
-};
-
 class CpuExecutable : public Executable {
  public:
   std::vector<std::unique_ptr<Kernel>> kernels;
   std::vector<Launch> launches;
-  std::vector<char*> pointers;  // of the launch that runs
+  std::vector<Wave> waves;
+  std::vector<char*> pointers;  // of the wave that runs
   uint32_t bindings = 0;
 };
 
@@ -65,6 +55,8 @@ class CpuDevice : public Device {
   Status check(const Program& program) const;
   Status grow_scratch(uint64_t thread_bytes, uint64_t shared_bytes);
   void release_scratch();
+  Status run_each(CpuExecutable& e, const Wave& wave, bool is_timed);
+  void run_together(const CpuExecutable& e, const Wave& wave);
   void copy(void* to, const void* from, uint64_t bytes);
 
   DeviceInfo info_;
@@ -142,12 +134,13 @@ StatusOr<std::unique_ptr<Executable>> CpuDevice::load(const Program& program) {
   auto e = std::make_unique<CpuExecutable>();
   e->bindings = program.bindings;
   uint64_t thread_bytes = 0, shared_bytes = 0;
-  size_t widest = 0;
+  WaveBuilder waves(pool_.size() > 1);
+  std::vector<bool> is_written;
   std::vector<int> library(program.kernels.size(), -1);  // kernels that do not depend on overlaps
   for (const Command& c : program.commands) {
     Launch launch;
     for (uint32_t b : c.buffers) launch.buffers.push_back(program.buffers[b]);
-    widest = std::max(widest, launch.buffers.size());
+    is_written.clear();
     const KernelSource& source = program.kernels[c.kernel];
     if (const auto* tile = std::get_if<TileProgram>(&source)) {
       const auto overlaps = [&](int i, int j) {
@@ -157,6 +150,7 @@ StatusOr<std::unique_ptr<Executable>> CpuDevice::load(const Program& program) {
       MOAI_ASSIGN_OR_RETURN(auto kernel, make_tile_kernel(*tile, target_, overlaps));
       launch.kernel = static_cast<uint32_t>(e->kernels.size());
       e->kernels.push_back(std::move(kernel));
+      for (const TileBuffer& b : tile->buffers) is_written.push_back(b.is_output);
     } else {
       int& known = library[c.kernel];
       if (known < 0) {
@@ -169,8 +163,12 @@ StatusOr<std::unique_ptr<Executable>> CpuDevice::load(const Program& program) {
     }
     thread_bytes = std::max(thread_bytes, e->kernels[launch.kernel]->thread_scratch_bytes());
     shared_bytes = std::max(shared_bytes, e->kernels[launch.kernel]->shared_scratch_bytes());
+    waves.add(launch, *e->kernels[launch.kernel], is_written);
     e->launches.push_back(std::move(launch));
   }
+  e->waves = waves.take();
+  size_t widest = 0;
+  for (const Wave& wave : e->waves) widest = std::max(widest, wave.pointers);
   e->pointers.resize(widest);
   MOAI_RETURN_IF_ERROR(grow_scratch(thread_bytes, shared_bytes));
   return std::unique_ptr<Executable>(std::move(e));
@@ -180,17 +178,28 @@ Status CpuDevice::run(Executable& executable, std::span<void* const> bindings, v
   auto& e = static_cast<CpuExecutable&>(executable);
   if (bindings.size() < e.bindings)
     return invalid("[device] run has fewer bindings than the program");
-  RunContext context = {pool_, scratch_.data(), shared_};
   const bool is_timed = e.ended_ns.size() == e.launches.size();
-  for (size_t at = 0; at < e.launches.size(); at++) {
-    const Launch& launch = e.launches[at];
-    for (size_t i = 0; i < launch.buffers.size(); i++) {
-      const Buffer& b = launch.buffers[i];
-      char* base = static_cast<char*>(b.kind == BufferKind::arena ? arena : bindings[b.index]);
-      e.pointers[i] = base + b.offset;
+  for (const Wave& wave : e.waves) {
+    for (size_t at = wave.first; at < wave.end; at++) {
+      char** pointer = e.pointers.data() + e.launches[at].pointers_at;
+      for (const Buffer& b : e.launches[at].buffers)
+        *pointer++ =
+            static_cast<char*>(b.kind == BufferKind::arena ? arena : bindings[b.index]) + b.offset;
     }
-    Status status =
-        e.kernels[launch.kernel]->run({e.pointers.data(), launch.buffers.size()}, context);
+    if (wave.starts.empty() || is_timed)
+      MOAI_RETURN_IF_ERROR(run_each(e, wave, is_timed));
+    else
+      run_together(e, wave);
+  }
+  return ok_status();
+}
+
+Status CpuDevice::run_each(CpuExecutable& e, const Wave& wave, bool is_timed) {
+  RunContext context = {pool_, scratch_.data(), shared_};
+  for (size_t at = wave.first; at < wave.end; at++) {
+    const Launch& launch = e.launches[at];
+    Status status = e.kernels[launch.kernel]->run(
+        {e.pointers.data() + launch.pointers_at, launch.buffers.size()}, context);
     if (!status.ok()) {
       e.failed_command = at;
       return status;
@@ -198,6 +207,17 @@ Status CpuDevice::run(Executable& executable, std::span<void* const> bindings, v
     if (is_timed) e.ended_ns[at] = now_ns();
   }
   return ok_status();
+}
+
+void CpuDevice::run_together(const CpuExecutable& e, const Wave& wave) {
+  pool_.run(wave.starts.back(), [&](int64_t chunk, int thread) {
+    auto next = std::upper_bound(wave.starts.begin(), wave.starts.end(), chunk);
+    const auto at = static_cast<size_t>(next - wave.starts.begin()) - 1;
+    const Launch& launch = e.launches[wave.first + at];
+    e.kernels[launch.kernel]->run_chunk(chunk - wave.starts[at],
+                                        e.pointers.data() + launch.pointers_at,
+                                        scratch_[static_cast<size_t>(thread)]);
+  });
 }
 
 void CpuDevice::copy(void* to, const void* from, uint64_t bytes) {

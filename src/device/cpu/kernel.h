@@ -36,6 +36,12 @@ class Kernel {
   virtual ~Kernel() = default;
   // buffers: one pointer for each buffer of the program or operand of the library kernel.
   virtual Status run(std::span<char* const> buffers, RunContext& context) = 0;
+  // A kernel that is nothing but chunks which do not wait for each other says how many: run_chunk()
+  // of each, in any order and at once, is then what run() does. 0: run() only.
+  virtual int64_t chunks() const { return 0; }
+  virtual void run_chunk(int64_t chunk, char* const* buffers, char* scratch) const {
+    (void)chunk, (void)buffers, (void)scratch;
+  }
   uint64_t thread_scratch_bytes() const { return thread_scratch_; }
   uint64_t shared_scratch_bytes() const { return shared_scratch_; }
 

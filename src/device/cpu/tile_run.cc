@@ -25,8 +25,9 @@ class TileKernel : public Kernel {
     return ok_status();
   }
 
- private:
-  void run_chunk(int64_t chunk, char* const* buffers, char* scratch) const {
+  int64_t chunks() const override { return code_.grid.chunks; }
+
+  void run_chunk(int64_t chunk, char* const* buffers, char* scratch) const override {
     char* slots[kSlotsMax];
     int64_t at[kMapsMax];
     for (size_t i = 0; i < code_.slot_at.size(); i++) slots[i] = scratch + code_.slot_at[i];
@@ -41,6 +42,7 @@ class TileKernel : public Kernel {
     for (int64_t item = chunk * g.items_per_chunk; item < last; item++) run_item(item, at, t);
   }
 
+ private:
   void run_item(int64_t item, int64_t* at, Tile& t) const {
     const TileGrid& g = code_.grid;
     int64_t index[kRankMax + 2];
