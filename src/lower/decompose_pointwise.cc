@@ -33,7 +33,8 @@ Expr next_after(Expr x, Expr y) {
   const DType t = x.dtype(), whole = kBits[static_cast<int>(t)];
   auto as_type = [](Expr v, DType dtype) { return Expr{v.b, v.b->bitcast(v.v, dtype)}; };
   Expr bits = as_type(x, whole);
-  Expr rises = x < y, is_positive = x > 0;
+  Expr rises = x < y;
+  Expr is_positive = x > 0;
   Expr moved = as_type(select(equal(rises, is_positive), bits + 1.0, bits - 1.0), t);
   Expr least = as_type(bits.constant(1), t);
   moved = select(equal(x, 0), select(y > 0, least, -least), moved);
@@ -192,6 +193,10 @@ constexpr OpRow kRows[] = {
   {name, kAll,                           \
    [](OpContext& c) { binary_op(c, Rule::rule, [](Expr x, Expr y) { return formula; }); }},
 #include "src/lower/aten_map.def"
+#define MOAI_FUNCTION(name) \
+  {#name, kAll,             \
+   [](OpContext& c) { unary_op(c, Rule::real, [](Expr x) { return unary(Prim::name, x); }); }},
+#include "moai/ops.def"
     {"add.Tensor", kAll, lower_sum<Sum::add>},
     {"add.Scalar", kAll, lower_sum<Sum::add>},
     {"sub.Tensor", kAll, lower_sum<Sum::sub>},
