@@ -169,7 +169,8 @@ bool record_direct(const OpInfo& info, std::span<Operand> operands, DirectResult
   for (size_t i = 0; i < operands.size(); i++) {
     if (!admit(info.args[i], operands[i])) return false;
     add(key, info.args[i], operands[i]);
-    if (!dtype && operands[i].storage) dtype = dtype_of(operands[i].tensor->scalar_type());
+    if (operands[i].storage && (!dtype || operands[i].tensor->is_complex()))
+      dtype = dtype_of(operands[i].tensor->scalar_type());
   }
   if (key.is_too_long() || !dtype || !info.is_supported(*dtype)) return false;
   const Shapes* shapes = shapes_of(info, operands, key);
