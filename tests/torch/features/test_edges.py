@@ -37,6 +37,12 @@ def deep(function):
     return lambda device: function(torch.arange(16.0, device=device).view(1, 2, 1, 2, 1, 2, 2, 1))
 
 
+def overlaid(t):
+    t[:4].view(torch.int32).add_(1)
+    t[4:6].view(torch.int16).mul_(2)
+    return [t.add_(1), t[:4].view(torch.float32), t[2:6].view(torch.int16) + 1]
+
+
 MASK = [True, False, True]
 NONE = [False, False, False]
 CASES = {
@@ -95,6 +101,10 @@ CASES = {
         torch.ones(3, device=d), 1, out=torch.zeros(3, device=d, dtype=torch.complex64)),
     "complex into complex": lambda d: torch.zeros(3, device=d, dtype=torch.complex64).scatter(
         0, place(1, device=d), torch.full((1,), 3j, device=d)),
+    "floats as doubles": written(lambda t: t[:4].view(torch.float64).mul_(2), 5),
+    "words of odd bytes": lambda d: overlaid(torch.arange(7, dtype=torch.uint8, device=d)),
+    "many tensors in one": lambda d: sum(R(5, generator=torch.Generator().manual_seed(i)).to(d) for i in range(150)),
+    "many rows in one": lambda d: sum(torch.full((4, 6), 1.0 + i, device=d).softmax(1) for i in range(150)),
     "products of integers": lambda d: torch.arange(12, device=d).view(3, 4) @ torch.arange(8, device=d).view(4, 2),
     "unsigned words": lambda d: torch.ones(3, device=d, dtype=torch.uint16).to(torch.int32) + 1,
     "eight bits": lambda d: R(3, device=d).fill_(1.3).to(torch.float8_e4m3fn).float(),
