@@ -155,7 +155,11 @@ std::pair<ValueId, ValueId> Builder::scan_arg(ReduceKind kind, ValueId a, int ax
 }
 
 ValueId Builder::dot(ValueId a, ValueId b, const DotAttrs& attrs) {
-  return add(Prim::dot_general, attrs, {a, b});
+  ValueId v = add(Prim::dot_general, attrs, {a, b});
+  if (!status_.ok()) return v;
+  bool is_empty = false;
+  for (int64_t axis : attrs.contract_a) is_empty |= shape(a)[static_cast<int>(axis)] == 0;
+  return is_empty ? constant(0, dtype(v), shape(v)) : v;
 }
 ValueId Builder::matmul(ValueId a, ValueId b) {
   int rank = shape(a).rank();
@@ -173,21 +177,25 @@ ValueId Builder::conv(ValueId x, ValueId w, const ConvAttrs& attrs) {
 }
 ValueId Builder::conv_wgrad(ValueId x, ValueId dy, const ConvAttrs& attrs,
                             const Shape& weight_shape) {
-  return add(Prim::conv_wgrad, attrs, {x, dy}, {dtype(x), weight_shape});
+  ValueId v = add(Prim::conv_wgrad, attrs, {x, dy}, {dtype(x), weight_shape});
+  return status_.ok() && shape(dy).numel() == 0 ? constant(0, dtype(v), shape(v)) : v;
 }
 
 ValueId Builder::gather(ValueId x, ValueId index, int axis, Bounds bounds) {
   return add(Prim::gather, IndexAttrs{axis, ScatterKind::set, bounds}, {x, index});
 }
 ValueId Builder::scatter(ScatterKind kind, ValueId base, ValueId index, ValueId update, int axis) {
-  return add(Prim::scatter, IndexAttrs{axis, kind, Bounds::error}, {base, index, update});
+  ValueId v = add(Prim::scatter, IndexAttrs{axis, kind, Bounds::error}, {base, index, update});
+  return status_.ok() && shape(update).numel() == 0 ? base : v;
 }
 ValueId Builder::take_along(ValueId x, ValueId index, int axis) {
   return add(Prim::take_along, IndexAttrs{axis, ScatterKind::set, Bounds::error}, {x, index});
 }
 ValueId Builder::scatter_along(ScatterKind kind, ValueId base, ValueId index, ValueId update,
                                int axis) {
-  return add(Prim::scatter_along, IndexAttrs{axis, kind, Bounds::error}, {base, index, update});
+  ValueId v =
+      add(Prim::scatter_along, IndexAttrs{axis, kind, Bounds::error}, {base, index, update});
+  return status_.ok() && shape(update).numel() == 0 ? base : v;
 }
 std::pair<ValueId, ValueId> Builder::sort(ValueId x, int axis, bool descending) {
   return two(add(Prim::sort, SortAttrs{axis, 0, descending}, {x}));

@@ -1,5 +1,5 @@
 // Typed construction of a graph: what lowerings and tests call. Folds what costs nothing to fold (identity
-// reshape, transpose, convert, slice, broadcast of equal shape). The first failure is kept in status() and
+// reshape, transpose, convert, slice, broadcast of equal shape; a product over nothing, a scatter of nothing). The first failure is kept in status() and
 // later calls return ValueId::none, so a lowering checks once.
 #pragma once
 #include <array>

@@ -30,6 +30,19 @@ double inverse_erf(double y) {
   return std::copysign(x, y);
 }
 
+// -gamma + sum of 1/k - 1/(k + x - 1) over all k: a thousand terms, the rest by Euler and
+// Maclaurin.
+double slope_of_lgamma(double x) {
+  if (x == 0) return std::copysign(kInf, -x);
+  if (std::isinf(x)) return x > 0 ? x : kNan;
+  if (x < 0 && x == std::floor(x)) return kNan;
+  constexpr int kTerms = 1000;
+  long double sum = 0, last = x;
+  for (int k = 0; k < kTerms; k++, last += 1) sum += 1 / last;
+  long double rest = std::log(last) - 1 / (2 * last) - 1 / (12 * last * last);
+  return static_cast<double>(rest - sum);
+}
+
 double unary_real(Prim op, double a) {
   switch (op) {
     case Prim::neg: return -a;
@@ -58,6 +71,7 @@ double unary_real(Prim op, double a) {
     case Prim::erfc: return std::erfc(a);
     case Prim::erfinv: return inverse_erf(a);
     case Prim::lgamma: return std::lgamma(a);
+    case Prim::digamma: return slope_of_lgamma(a);
     default: return kNan;
   }
 }

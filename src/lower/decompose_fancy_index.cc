@@ -100,7 +100,8 @@ void lower_index(OpContext& c) {  // self, indices
   if (!c.b.status().ok()) return;
   if (entries.empty()) return c.finish(x);
   if (has_mask(entries))
-    return c.fail(unimplemented("the result's size depends on a mask; index by nonzero() instead"));
+    return c.fail(unimplemented(
+        "a mask decides the size of the result, which is not supported; index by mask.nonzero()"));
   Plan p = plan_of(c, shape, entries);
   ValueId rows = c.b.reshape(c.b.transpose(x, p.perm), p.joined);
   c.finish(c.b.gather(rows, p.index.v, p.axis));
@@ -111,7 +112,7 @@ void put_masked(OpContext& c, Expr x, const std::vector<Entry>& entries, Expr va
                 bool accumulate) {
   if (entries.size() != 1 || value.shape().numel() != 1)
     return c.fail(
-        unimplemented("writes several values through a mask; index by nonzero() instead"));
+        unimplemented("several values through a mask are not supported; index by mask.nonzero()"));
   const Entry& e = entries[0];
   Shape dims;
   for (int i = 0; i < e.index.rank(); i++) {

@@ -92,17 +92,13 @@ void lower_repeat(OpContext& c) {  // self, repeats
   for (int i = 0; i < shape.rank() && c.b.status().ok(); i++) {
     if (repeats[i] == 1) continue;
     if (repeats[i] < 0) return c.fail(invalid("counts must not be negative"));
-    if (shape.rank() == kRankMax && shape[i] != 1)
-      return c.fail(unimplemented("repeats a tensor of rank 8; run this op on the client"));
-    Shape wide = shape, dims;
-    for (int d = 0; d < shape.rank(); d++) dims.push_back(d < i ? d : d + 1);
-    if (shape[i] == 1) {
-      wide[i] = repeats[i];
-      x = c.b.broadcast_to(x, wide);
-    } else {
-      wide.insert(i, repeats[i]);
-      x = c.b.broadcast_in_dim(x, wide, dims);
-    }
+    // The dimensions before and after it as one each: a tensor of the largest rank has none to
+    // spare.
+    int64_t before = 1, after = 1;
+    for (int d = 0; d < i; d++) before *= shape[d];
+    for (int d = i + 1; d < shape.rank(); d++) after *= shape[d];
+    x = c.b.reshape(x, {before, shape[i], after});
+    x = c.b.broadcast_in_dim(x, {before, repeats[i], shape[i], after}, {0, 2, 3});
     shape[i] *= repeats[i];
     x = c.b.reshape(x, shape);
   }

@@ -26,6 +26,22 @@ Expr xlogy_of(Expr x, Expr y, Expr log_y) {
   return select(is_nan(y), y, select(equal(x, 0), 0, x * log_y));
 }
 
+// The next number in the direction of y: numbers of one sign are ordered as their bits are.
+Expr next_after(Expr x, Expr y) {
+  constexpr DType kBits[] = {DType::i64, DType::i32, DType::i16, DType::i16};  // f64 f32 f16 bf16
+  if (!is_float(x.dtype())) return x;
+  const DType t = x.dtype(), whole = kBits[static_cast<int>(t)];
+  auto as_type = [](Expr v, DType dtype) { return Expr{v.b, v.b->bitcast(v.v, dtype)}; };
+  Expr bits = as_type(x, whole);
+  Expr rises = x < y;
+  Expr is_positive = x > 0;
+  Expr moved = as_type(select(equal(rises, is_positive), bits + 1.0, bits - 1.0), t);
+  Expr least = as_type(bits.constant(1), t);
+  moved = select(equal(x, 0), select(y > 0, least, -least), moved);
+  moved = select(equal(x, y), y, moved);
+  return select(either(is_nan(x), is_nan(y)), x + y, moved);
+}
+
 Expr silu_gradient(Expr g, Expr x) {
   Expr s = sigmoid_of(x);
   return g * s * (x * (1.0 - s) + 1.0);
@@ -177,6 +193,10 @@ constexpr OpRow kRows[] = {
   {name, kAll,                           \
    [](OpContext& c) { binary_op(c, Rule::rule, [](Expr x, Expr y) { return formula; }); }},
 #include "src/lower/aten_map.def"
+#define MOAI_FUNCTION(name) \
+  {#name, kAll,             \
+   [](OpContext& c) { unary_op(c, Rule::real, [](Expr x) { return unary(Prim::name, x); }); }},
+#include "moai/ops.def"
     {"add.Tensor", kAll, lower_sum<Sum::add>},
     {"add.Scalar", kAll, lower_sum<Sum::add>},
     {"sub.Tensor", kAll, lower_sum<Sum::sub>},

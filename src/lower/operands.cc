@@ -182,8 +182,9 @@ Shape axes_of(OpContext& c, const std::optional<std::vector<int64_t>>& dims, int
 
 Shape shape_of(OpContext& c, std::span<const int64_t> sizes) {
   if (sizes.size() > static_cast<size_t>(kRankMax)) {
-    c.fail(unimplemented("rank " + std::to_string(sizes.size()) + " is over " +
-                         std::to_string(kRankMax) + "; run this op on the client"));
+    c.fail(unimplemented("a tensor of rank " + std::to_string(sizes.size()) +
+                         " is not supported, only up to " + std::to_string(kRankMax) +
+                         "; run this operator on the CPU: x.cpu()"));
     return {};
   }
   Shape shape(sizes);

@@ -16,7 +16,7 @@ Replay::Replay(const wire::Segment& segment, ir::Builder& builder)
 bool Replay::check(const wire::View& view) {
   if (!is_complex(view.dtype)) return true;
   b_.fail(unimplemented(std::string("tensors of ") + name_of(view.dtype) +
-                        " have no lowering; run this op on the client"));
+                        " are not supported; run this operator on the CPU: x.cpu()"));
   return false;
 }
 
@@ -37,7 +37,7 @@ Contents* Replay::touch(uint32_t slot, DType dtype) {
       count * static_cast<int64_t>(size_of(dtype))) {
     b_.fail(unimplemented("a storage of " + std::to_string(of.bytes) + " bytes is viewed as " +
                           name_of(s.contents.dtype) + " and as " + name_of(dtype) +
-                          ", which do not fill it alike; copy the tensor first"));
+                          ", which do not fill it alike; copy the view first: x.clone()"));
     return nullptr;
   }
   ValueId flat = b_.reshape(memory_order(b_, s.contents), {have});

@@ -203,7 +203,9 @@ class DotKernel : public Kernel {
 
 StatusOr<std::unique_ptr<Kernel>> make_dot_general(const LibraryKernel& k, const Target& target) {
   const DType t = k.operands[0].dtype;
-  if (is_complex(t)) return unimplemented("[dot_general] has no kernel for complex numbers");
+  if (is_complex(t))
+    return unimplemented(
+        "[dot_general] complex numbers are not supported; run this operator on the CPU: x.cpu()");
   if (t == DType::f64) return std::unique_ptr<Kernel>(new DotKernel<double>(k, target));
   if (is_float(t)) return std::unique_ptr<Kernel>(new DotKernel<float>(k, target));
   return std::unique_ptr<Kernel>(new DotKernel<int64_t>(k, target));

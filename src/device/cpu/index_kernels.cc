@@ -252,7 +252,8 @@ StatusOr<std::unique_ptr<Kernel>> make_scatter(const LibraryKernel& k) {
   std::unique_ptr<Kernel> kernel;
   if (!with_element(k.operands[2].dtype,
                     [&](auto e) { kernel.reset(new ScatterKernel<decltype(e)>(k)); }))
-    return unimplemented("[scatter] has no kernel for complex numbers");
+    return unimplemented(
+        "[scatter] complex numbers are not supported; run this operator on the CPU: x.cpu()");
   return kernel;
 }
 StatusOr<std::unique_ptr<Kernel>> make_update_slice(const LibraryKernel& k) {

@@ -41,7 +41,8 @@ Status check(const LibraryKernel& k) {
       return invalid(name + "an operand's strides do not fit its sizes");
     if (takes_strides(k.op)) continue;
     if (!is_in_order(x) || x.offset != 0)
-      return unimplemented(name + "needs contiguous operands; copy them first");
+      return unimplemented(
+          name + "an operand with strides is not supported; copy it first: x.contiguous()");
   }
   return ok_status();
 }
@@ -71,8 +72,9 @@ StatusOr<std::unique_ptr<Kernel>> make_library_kernel(const LibraryKernel& k,
     case Prim::sdpa: return make_sdpa(k, target);
     case Prim::sdpa_bwd: return make_sdpa_bwd(k, target);
     default:
-      return unimplemented("[" + std::string(info(k.op).name) +
-                           "] has no kernel on the cpu device");
+      return unimplemented(
+          "[" + std::string(info(k.op).name) +
+          "] the cpu device has no library kernel of this name; emit it as a tile program");
   }
 }
 

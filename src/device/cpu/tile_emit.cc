@@ -64,7 +64,7 @@ Status TileCompiler::prepare_compute(const TileNode& op, std::vector<Step>& step
   prepared_.fn = ops_.compute(op.inst.prim, type, best);
   if (prepared_.fn == nullptr)
     return unimplemented("[" + std::string(info(op.inst.prim).name) +
-                         "] has no kernel for this element type");
+                         "] the operands' element type is not supported; cast to float32 first");
   return ok_status();
 }
 
@@ -132,7 +132,8 @@ Status TileCompiler::emit(const TileNode& op, std::vector<Step>& steps) {
     case TileOp::compute: break;
   }
   if (s.fn == nullptr)
-    return unimplemented("[tile program] an instruction has no kernel for its element type");
+    return unimplemented(
+        "[tile program] an instruction's element type is not supported; cast to float32 first");
   steps.push_back(s);
   return ok_status();
 }

@@ -209,6 +209,25 @@ MOAI_INLINE float lgamma_(float x) {
   return lgammaf_r(x, &sign);
 }
 
+// The slope of lgamma: upwards by the recurrence to where the asymptotic series is exact, by
+// reflection below 0.
+static inline double digamma_(double x) {
+  if (x == 0.0) return copysign(__builtin_inf(), -x);
+  double result = 0.0;
+  if (x < 0.0) {
+    double part = x - rint(x);  // exact; the poles are where it is 0
+    if (part == 0.0 || x == -__builtin_inf()) return __builtin_nan("");
+    result = -M_PI / tan(M_PI * part);
+    x = 1.0 - x;
+  }
+  for (; x < 12.0; x += 1.0) result -= 1.0 / x;
+  double s = 1.0 / (x * x);
+  double tail =
+      s * (1.0 / 12 - s * (1.0 / 120 - s * (1.0 / 252 - s * (1.0 / 240 - s * (1.0 / 132)))));
+  return x == __builtin_inf() ? x : result + log(x) - 0.5 / x - tail;
+}
+MOAI_INLINE float digamma_(float x) { return static_cast<float>(digamma_(static_cast<double>(x))); }
+
 // Winitzki's closed form as a start, then three steps of Newton on erf (on erfc near 1, where erf
 // is flat).
 static inline double erfinv_(double y) {

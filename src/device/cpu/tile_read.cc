@@ -120,7 +120,8 @@ Status TileCompiler::read_indexed(TileNode& op) {
     *operand = converted(current_[static_cast<size_t>(r)], TileType::i64);
     const TileValue& v = values_[static_cast<size_t>(*operand)];
     if (v.extent != Extent::uniform)
-      return unimplemented("[rng] needs one key and offset for all elements");
+      return unimplemented(
+          "[rng] a key or offset for each element is not supported; draw with one for all");
     op.level = std::max(op.level, v.level);
   }
   return ok_status();
@@ -214,7 +215,7 @@ Status TileCompiler::read_program() {
       return invalid("[tile program] a buffer's strides do not fit the space");
     if (ops_.load(b.dtype) == nullptr)
       return unimplemented(std::string("[tile program] elements of ") + moai::name_of(b.dtype) +
-                           " are not supported");
+                           " are not supported; bitcast them to pairs of floats");
     maps_.push_back({b.offset, b.strides, static_cast<int>(size_of(b.dtype))});
   }
   for (const TileBuffer& b : p_->rng_maps) maps_.push_back({b.offset, b.strides, 0});

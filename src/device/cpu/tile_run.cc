@@ -102,7 +102,10 @@ StatusOr<std::unique_ptr<Kernel>> make_tile_kernel(const TileProgram& program, c
                                                    const Overlaps& overlaps) {
   MOAI_ASSIGN_OR_RETURN(CompiledTile code, compile_tile(program, *target.tiles, overlaps));
   if (code.maps.size() > kMapsMax || code.slot_at.size() > kSlotsMax)
-    return unimplemented("[tile program] needs too many values or buffers");
+    return unimplemented("[tile program] " + std::to_string(code.slot_at.size()) + " values and " +
+                         std::to_string(code.maps.size()) +
+                         " buffers are too many, the limits are " + std::to_string(kSlotsMax) +
+                         " and " + std::to_string(kMapsMax) + "; fuse less");
   return std::unique_ptr<Kernel>(new TileKernel(std::move(code)));
 }
 

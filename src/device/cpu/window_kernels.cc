@@ -225,12 +225,15 @@ class WindowKernel : public Kernel {
 
 StatusOr<std::unique_ptr<Kernel>> make_window(const LibraryKernel& k, const Target& target) {
   if (std::get<WindowAttrs>(k.attrs).kind == ReduceKind::logsumexp)
-    return unimplemented("[reduce_window] has no kernel for logsumexp");
+    return unimplemented(
+        "[reduce_window] logsumexp of a window is not supported; take the log of a sum window of "
+        "exponentials");
   std::unique_ptr<Kernel> kernel;
   if (!with_element(k.operands[0].dtype, [&](auto e) {
         kernel.reset(new WindowKernel<decltype(e)>(k, *target.vectors));
       }))
-    return unimplemented("[reduce_window] has no kernel for complex numbers");
+    return unimplemented(
+        "[reduce_window] complex numbers are not supported; run this operator on the CPU: x.cpu()");
   return kernel;
 }
 

@@ -16,13 +16,12 @@ Arguments arguments_of(const OpInfo& info, const torch::jit::Stack& stack) {
   return Arguments(stack).last(info.args.size());
 }
 
-// The dtype that decides about support: of the first device tensor, read or written. A complex one beside it decides
-// instead, because no lowering takes it.
+// The dtype that decides about support: complex if any device tensor is, read or written, else the first one's.
 std::optional<DType> deciding_dtype(Arguments arguments) {
   std::optional<DType> found;
   for (const c10::IValue& v : arguments)
     for_each_tensor(v, [&](const at::Tensor& t) {
-      if ((!found || t.is_complex()) && is_device(t)) found = dtype_of(t.scalar_type());
+      if (is_device(t) && (!found || t.is_complex())) found = dtype_of(t.scalar_type());
     });
   return found;
 }

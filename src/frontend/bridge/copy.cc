@@ -38,17 +38,18 @@ wire::View flat_view(DType dtype, int64_t offset, int64_t count) {
 
 // A view that moves bits: complex and foreign types as integers of their width. The server gathers any type
 // of the wire, so only foreign ones need it for reads.
-wire::View bits_view(const at::Tensor& t) {
+wire::View bits_view(const at::Tensor& t, bool as_bytes = false) {
   wire::View v;
   v.dtype = bits_dtype_of(t.scalar_type());
   v.offset = t.storage_offset();
   v.sizes = Shape(std::span(t.sizes().data(), t.sizes().size()));
   v.strides = Shape(std::span(t.strides().data(), t.strides().size()));
-  if (v.dtype != DType::c128) return v;
-  v.dtype = DType::i64;  // two words an element
-  v.offset *= 2;
-  for (int64_t& s : v.strides) s *= 2;
-  v.sizes.push_back(2);
+  if (v.dtype != DType::c128 && !as_bytes) return v;
+  const int64_t words = as_bytes ? static_cast<int64_t>(t.itemsize()) : 2;  // an element
+  v.dtype = as_bytes ? DType::u8 : DType::i64;
+  v.offset *= words;
+  for (int64_t& s : v.strides) s *= words;
+  v.sizes.push_back(words);
   v.strides.push_back(1);
   return v;
 }
@@ -65,11 +66,13 @@ const OpInfo& copy_info() {
 
 // Both views have the same sizes, and their elements the same meaning.
 void record_bits_copy(const at::Tensor& target, const at::Tensor& source) {
-  record_copy(storage_of(target), bits_view(target), storage_of(source), bits_view(source));
+  bool as_bytes = !fills_storage(target) || !fills_storage(source);
+  record_copy(storage_of(target), bits_view(target, as_bytes), storage_of(source), bits_view(source, as_bytes));
 }
 
 bool can_copy_bits(const at::Tensor& a, const at::Tensor& b) {
-  int rank_max = c10::elementSize(a.scalar_type()) == 16 ? kRankMax - 1 : kRankMax;
+  bool one_more = c10::elementSize(a.scalar_type()) == 16 || !fills_storage(a) || !fills_storage(b);
+  int rank_max = one_more ? kRankMax - 1 : kRankMax;
   return a.scalar_type() == b.scalar_type() && a.is_conj() == b.is_conj() && a.is_neg() == b.is_neg() &&
          a.dim() <= rank_max && storage_of(a) && storage_of(b);
 }

@@ -85,6 +85,16 @@ bool is_hidden_write(const OpInfo& info, size_t argument) {
   return info.record_name == "native_batch_norm" && (argument == 3 || argument == 4);
 }
 
+[[noreturn]] void throw_layout(const std::string& op) {
+  throw_unsupported(op, "only strided tensors exist on this device; sparse, nested and quantised ones stay on the cpu");
+}
+
+void check_layout(const OpInfo& info, const c10::IValue& result) {
+  for_each_tensor(result, [&](const at::Tensor& t) {
+    if (t.defined() && t.layout() != c10::kStrided) throw_layout(info.name);
+  });
+}
+
 }  // namespace
 
 void fall_back(const OpInfo& info, torch::jit::Stack* stack) {
@@ -107,14 +117,15 @@ void fall_back(const OpInfo& info, torch::jit::Stack* stack) {
     info.op.redispatchBoxed(kCpuKeys, stack);
   }
   mirrors.write_back();
-  for (size_t i = stack->size() - info.return_count; i < stack->size(); i++)
+  for (size_t i = stack->size() - info.return_count; i < stack->size(); i++) {
+    check_layout(info, (*stack)[i]);
     (*stack)[i] = mirrors.to_device((*stack)[i]);
+  }
   runtime().count_fallback(info.name, mirrors.bytes_moved(), static_cast<double>(now_ns() - begin_ns) * 1e-6);
 }
 
 void refuse_layout(const c10::OperatorHandle& op, torch::jit::Stack*) {
-  throw_unsupported(c10::toString(op.schema().operator_name()),
-                    "only strided tensors exist on this device; sparse, nested and quantised ones stay on the cpu");
+  throw_layout(c10::toString(op.schema().operator_name()));
 }
 
 }  // namespace moai::bridge

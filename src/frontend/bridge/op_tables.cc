@@ -65,7 +65,7 @@ const std::vector<const char*>& whole_ops() {
       "logical_and", "logical_or", "logical_xor", "bitwise_and.Tensor", "bitwise_or.Tensor", "bitwise_xor.Tensor",
       "bitwise_not", "exp_", "sqrt_", "rsqrt_", "neg_", "abs_", "sigmoid_", "tanh_", "relu", "relu_", "gelu",
       "gelu_backward", "silu", "silu_", "silu_backward", "leaky_relu", "leaky_relu_", "leaky_relu_backward", "elu",
-      "elu_backward", "hardtanh", "hardswish", "hardsigmoid", "mish", "threshold", "threshold_backward",
+      "elu_backward", "hardtanh", "hardswish", "hardsigmoid", "mish", "mish_backward", "threshold", "threshold_backward",
       "tanh_backward", "sigmoid_backward", "softplus_backward", "clamp", "clamp_", "clamp.Tensor", "clamp_min",
       "clamp_max", "clamp_min_", "clamp_max_", "eq.Tensor", "eq.Scalar", "ne.Tensor", "ne.Scalar", "lt.Tensor",
       "lt.Scalar", "le.Tensor", "le.Scalar", "gt.Tensor", "gt.Scalar", "ge.Tensor", "ge.Scalar", "remainder.Tensor",

@@ -30,9 +30,11 @@ void register_fallbacks() {
     library("_", key).fallback(torch::CppFunction::makeFromBoxedFunction<&refuse_layout>());
 }
 
-// An operator that PyTorch takes apart above autograd would lose its gradient to a kernel of ours.
+// An operator that PyTorch takes apart above autograd would lose its gradient to a kernel of ours. Where autograd has
+// a rule of its own (silu_backward), the parts are only for devices without a kernel.
 bool may_have_kernel(const c10::OperatorHandle& op) {
-  return !op.hasKernelForDispatchKey(DispatchKey::CompositeImplicitAutograd) &&
+  return (!op.hasKernelForDispatchKey(DispatchKey::CompositeImplicitAutograd) ||
+          op.hasKernelForDispatchKey(DispatchKey::Autograd)) &&
          !op.hasKernelForDispatchKey(DispatchKey::CUDA);
 }
 

@@ -1,5 +1,6 @@
 // Shape rules of operators that look up, join or fill.
 #include <ATen/ExpandUtils.h>
+#include <ATen/MetaFunctions.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/masked_fill.h>
@@ -56,6 +57,18 @@ Tensor& masked_fill_(Tensor& self, const Tensor& mask, const at::Scalar& value) 
   return self;
 }
 
+// PyTorch's rule looks at the first row of the source, which may have none.
+Tensor& index_add_(Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
+                   const at::Scalar& alpha) {
+  bool is_nothing = index.numel() == 0 && source.numel() == 0 && index.dim() == 1;
+  return is_nothing ? self : at::meta::index_add_(self, dim, index, source, alpha);
+}
+Tensor index_add(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
+                 const at::Scalar& alpha) {
+  Tensor result = at::empty(self.sizes(), self.options());
+  return index_add_(result, dim, index, source, alpha);
+}
+
 }  // namespace
 
 void add_indexing_rules(ShapeRules& rules) {
@@ -65,6 +78,8 @@ void add_indexing_rules(ShapeRules& rules) {
   rules.add("select_backward", &select_backward);
   rules.add("slice_backward", &slice_backward);
   rules.add("masked_fill_.Scalar", &masked_fill_);
+  rules.add("index_add", &index_add);
+  rules.add("index_add_", &index_add_);
 }
 
 }  // namespace moai::bridge

@@ -128,9 +128,20 @@ bool is_regular(const Tensor& input, const Tensor& weight, IntArrayRef stride, I
   return true;
 }
 
+// What the Meta kernel lets pass and every kernel refuses.
+void check_convolution(const Tensor& input, const Tensor& weight, IntArrayRef padding,
+                       IntArrayRef dilation) {
+  TORCH_CHECK(input.scalar_type() == weight.scalar_type(), "Input type (", input.scalar_type(),
+              ") and weight type (", weight.scalar_type(), ") should be the same");
+  for (int64_t p : padding) TORCH_CHECK(p >= 0, "negative padding is not supported, got ", padding);
+  for (int64_t d : dilation)
+    TORCH_CHECK(d > 0, "dilation should be greater than zero, got ", dilation);
+}
+
 Tensor convolution(const Tensor& input, const Tensor& weight, const Optional& bias,
                    IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation,
                    bool is_transposed, IntArrayRef output_padding, int64_t groups) {
+  check_convolution(input, weight, padding, dilation);
   if (is_transposed || !is_regular(input, weight, stride, padding, dilation, groups))
     return at::convolution(input, weight, bias, stride, padding, dilation, is_transposed,
                            output_padding, groups);

@@ -41,6 +41,13 @@ Tensor sum_all(const Tensor& t, Dtype dtype) {
 Tensor mean_all(const Tensor& t, Dtype dtype) {
   return at::meta::mean(t, at::IntArrayRef{}, false, dtype);
 }
+// The largest or smallest of all elements.
+Tensor extreme_of_all(const Tensor& t) {
+  TORCH_CHECK(
+      t.numel() > 0,
+      "max() and min() of a tensor without elements have no result; name the dimension to reduce");
+  return at::meta::amax(t, {}, false);
+}
 Tensor relu(const Tensor& t) { return at::meta::clamp_min(t, 0); }
 Tensor& relu_(Tensor& t) { return at::meta::clamp_min_(t, 0); }
 
@@ -60,6 +67,8 @@ void add_structured_rules(ShapeRules& rules) {
   rules.add("div.Scalar", &div_number);
   rules.add("sum", &sum_all);
   rules.add("mean", &mean_all);
+  rules.add("max", &extreme_of_all);
+  rules.add("min", &extreme_of_all);
   rules.add("relu", &relu);
   rules.add("relu_", &relu_);
   // SymInt in the operator, integers in the rule.

@@ -47,9 +47,13 @@ frontend::Storage* storage_of(const at::Tensor& t) {
   return storage || !data.get() ? storage : storage_at(data.get());
 }
 
+bool fills_storage(const at::Tensor& t) {
+  return (t.storage().unsafeGetStorageImpl()->nbytes() & (t.itemsize() - 1)) == 0;
+}
+
 bool is_expressible(const at::Tensor& t) {
   return t.dim() <= kRankMax && dtype_of(t.scalar_type()) && t.layout() == c10::kStrided && t.has_storage() &&
-         storage_of(t);
+         storage_of(t) && fills_storage(t);
 }
 
 wire::View view_of(const at::Tensor& t) {

@@ -15,7 +15,9 @@ frontend::Storage* storage_of(const at::Tensor& t);
 wire::View view_of(const at::Tensor& t);
 // The same without a copy of sizes and strides.
 frontend::ViewRef view_ref_of(const at::Tensor& t);
-// Whether view_of() can express it.
+// Whether the storage is a whole number of its elements: four bytes over, and the server cannot see the storage as both.
+bool fills_storage(const at::Tensor& t);
+// Whether the server takes an operator on it.
 bool is_expressible(const at::Tensor& t);
 
 at::Tensor empty_device(at::IntArrayRef sizes, at::IntArrayRef strides, c10::ScalarType dtype);

@@ -1,0 +1,147 @@
+"""Tensors without elements, of high rank, of complex numbers, of mixed kinds: no operator that the CPU computes ends
+the session, and what the CPU refuses is refused at the call, so that the program goes on."""
+import pytest
+import torch
+import torch.nn.functional as F
+
+R = torch.randn
+
+
+def place(*shape, **how):
+    return torch.zeros(*shape, dtype=torch.int64, **how)
+
+
+def gradients(function, *shapes):
+    def run(device):
+        generator = torch.Generator().manual_seed(0)
+        leaves = [R(s, generator=generator).to(device).requires_grad_() for s in shapes]
+        out = function(*leaves)
+        out.sum().backward()
+        return [out.detach(), *[t.grad for t in leaves if t.grad is not None]]
+    return run
+
+
+def written(function, *shape):
+    def run(device):
+        t = torch.arange(float(torch.Size(shape).numel()), device=device).view(shape)
+        function(t)
+        return t
+    return run
+
+
+def assign(index, value):
+    return lambda t: t.__setitem__(index(t.device) if callable(index) else index, value(t.device))
+
+
+def deep(function):
+    return lambda device: function(torch.arange(16.0, device=device).view(1, 2, 1, 2, 1, 2, 2, 1))
+
+
+def overlaid(t):
+    t[:4].view(torch.int32).add_(1)
+    t[4:6].view(torch.int16).mul_(2)
+    return [t.add_(1), t[:4].view(torch.float32), t[2:6].view(torch.int16) + 1]
+
+
+MASK = [True, False, True]
+NONE = [False, False, False]
+CASES = {
+    "conv of no images": gradients(F.conv2d, (0, 3, 8, 8), (4, 3, 3, 3), (4,)),
+    "linear of no rows": gradients(F.linear, (0, 3), (4, 3), (4,)),
+    "linear of no columns": gradients(F.linear, (2, 0), (4, 0), (4,)),
+    "products over nothing": gradients(torch.bmm, (2, 3, 0), (2, 0, 4)),
+    "addmm over nothing": lambda d: torch.addmm(torch.ones(4, device=d), R(3, 0, device=d), R(0, 4, device=d), beta=2),
+    "layer norm of no rows": gradients(lambda x, w, b: F.layer_norm(x, (4,), w, b), (0, 4), (4,), (4,)),
+    "group norm of no rows": gradients(lambda x, w, b: F.group_norm(x, 2, w, b), (0, 4, 3), (4,), (4,)),
+    "no words": gradients(lambda w: F.embedding(place(0, device=w.device), w), (5, 3)),
+    "no labels": gradients(lambda x: F.cross_entropy(x, place(0, device=x.device), reduction="sum"), (0, 5)),
+    "attention to nothing": gradients(F.scaled_dot_product_attention, (2, 2, 3, 4), (2, 2, 0, 4), (2, 2, 0, 4)),
+    "attention of nothing": gradients(F.scaled_dot_product_attention, (2, 2, 0, 4), (2, 2, 3, 4), (2, 2, 3, 4)),
+    "pad of nothing": gradients(lambda x: F.pad(x, (1, 2)), (3, 0)),
+    "cat of nothing": gradients(lambda a, b: torch.cat((a, b)), (0, 3), (2, 3)),
+    "pool of nothing": gradients(lambda x: F.max_pool2d(x, 2), (0, 3, 4, 4)),
+    "index_add of nothing": lambda d: torch.ones(3, 4, device=d).index_add(0, place(0, device=d), R(0, 4, device=d)),
+    "scatter_add of nothing": lambda d: torch.ones(3, 4, device=d).scatter_add(
+        0, place(0, 4, device=d), R(0, 4, device=d)),
+    "index_put of nothing": lambda d: torch.ones(3, 4, device=d).index_put(
+        (place(0, device=d),), torch.ones(4, device=d)),
+    "slice of nothing": written(assign(slice(0, 0), lambda d: R(0, 4, device=d)), 3, 4),
+    "mask of nothing": written(assign(lambda d: torch.tensor(NONE, device=d), lambda d: torch.ones(4, device=d)), 3, 4),
+    "rows by a mask": written(
+        assign(lambda d: torch.tensor(MASK, device=d), lambda d: torch.ones(2, 4, device=d)), 3, 4),
+    "mean of nothing": lambda d: torch.ones(0, device=d).mean(),
+    "rank 9": lambda d: torch.arange(16.0, device=d).view(1, 2, 1, 2, 1, 2, 1, 2, 1).transpose(1, 3) * 2,
+    "rank 10": lambda d: torch.ones(1, 2, 1, 2, 1, 2, 1, 2, 2, 1, device=d).sum(3),
+    "repeated at rank 8": deep(lambda t: t.repeat(2, 2, 1, 2, 1, 1, 2, 1)),
+    "repeated to rank 9": deep(lambda t: t.repeat(2, 2, 1, 2, 1, 1, 1, 2, 1)),
+    "reversed at rank 8": deep(lambda t: t.flip(1, 3)),
+    "rolled at rank 8": deep(lambda t: t.roll((1, 1), (1, 5))),
+    "scanned at rank 8": deep(lambda t: t.cumsum(3)),
+    "sorted at rank 8": deep(lambda t: t.sort(3, descending=True)[0]),
+    "largest at rank 8": deep(lambda t: t.topk(1, 5)[1]),
+    "variance at rank 8": deep(lambda t: t.var((1, 3))),
+    "softmax at rank 8": deep(lambda t: t.softmax(3)),
+    "joined at rank 8": deep(lambda t: torch.cat((t, t * 2), 3)),
+    "stacked to rank 9": deep(lambda t: torch.stack((t, t), 4)),
+    "interleaved at rank 8": deep(lambda t: t.repeat_interleave(2, 5)),
+    "gathered at rank 8": deep(lambda t: t.gather(3, torch.zeros_like(t, dtype=torch.int64))),
+    "looked up at rank 8": deep(lambda t: t[:, place(2, device=t.device), :, place(2, device=t.device)]),
+    "looked up to rank 9": deep(lambda t: t[:, place(2, 2, device=t.device)]),
+    "triangle at rank 8": deep(lambda t: t.transpose(1, 7).transpose(3, 6).tril()),
+    "product at rank 8": deep(lambda t: t.transpose(3, 6).transpose(5, 7) @ t.transpose(3, 7).transpose(5, 6)),
+    "padded at rank 8": deep(lambda t: F.pad(t, (1, 0, 0, 1))),
+    "norm at rank 8": deep(lambda t: F.layer_norm(t, t.shape[3:])),
+    "windows at rank 8": deep(lambda t: t.unfold(3, 2, 1) * 2),
+    "rows at rank 8": deep(lambda t: t.index_select(3, place(3, device=t.device))),
+    "linear at rank 8": deep(lambda t: F.linear(t, torch.ones(3, 1, device=t.device))),
+    "real plus complex": lambda d: torch.add(torch.ones(3, device=d), torch.full((3,), 1 + 2j, device=d)),
+    "real where complex": lambda d: torch.where(
+        torch.tensor(MASK, device=d), torch.ones(3, device=d), torch.full((3,), 2j, device=d)),
+    "real into complex": lambda d: torch.add(
+        torch.ones(3, device=d), 1, out=torch.zeros(3, device=d, dtype=torch.complex64)),
+    "complex into complex": lambda d: torch.zeros(3, device=d, dtype=torch.complex64).scatter(
+        0, place(1, device=d), torch.full((1,), 3j, device=d)),
+    "floats as doubles": written(lambda t: t[:4].view(torch.float64).mul_(2), 5),
+    "words of odd bytes": lambda d: overlaid(torch.arange(7, dtype=torch.uint8, device=d)),
+    "many tensors in one": lambda d: sum(R(5, generator=torch.Generator().manual_seed(i)).to(d) for i in range(150)),
+    "many rows in one": lambda d: sum(torch.full((4, 6), 1.0 + i, device=d).softmax(1) for i in range(150)),
+    "products of integers": lambda d: torch.arange(12, device=d).view(3, 4) @ torch.arange(8, device=d).view(4, 2),
+    "unsigned words": lambda d: torch.ones(3, device=d, dtype=torch.uint16).to(torch.int32) + 1,
+    "eight bits": lambda d: R(3, device=d).fill_(1.3).to(torch.float8_e4m3fn).float(),
+    "bytes of numbers": written(lambda t: t.view(torch.uint8).add_(1), 4),
+}
+def conv(device, dtype=torch.float32, **how):
+    return F.conv2d(torch.ones(1, 1, 4, 4, device=device), torch.ones(1, 1, 2, 2, device=device, dtype=dtype), **how)
+
+
+REFUSED = {
+    "largest of nothing": lambda d: torch.ones(0, device=d).max(),
+    "conv of two dtypes": lambda d: conv(d, torch.float64),
+    "conv without dilation": lambda d: conv(d, dilation=-1),
+    "conv with less padding": lambda d: conv(d, padding=-1),
+    "sizes that do not fit": lambda d: torch.ones(2, device=d) @ torch.ones(3, device=d),
+}
+
+
+def listed(result):
+    return result if isinstance(result, list) else [result]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", CASES)
+def test_agrees_with_the_cpu(name):
+    for want, got in zip(listed(CASES[name]("cpu")), listed(CASES[name]("cuda")), strict=True):
+        torch.testing.assert_close(got.cpu(), want, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_is_refused_at_the_call(name):
+    for device in ("cpu", "cuda"):
+        with pytest.raises((RuntimeError, NotImplementedError)):
+            REFUSED[name](device)
+    assert (torch.ones(2, device="cuda") + 1).tolist() == [2, 2]
+
+
+def test_sparse_stays_on_the_cpu():
+    with pytest.raises(NotImplementedError, match="only strided tensors exist"):
+        torch.eye(3, device="cuda").to_sparse()
