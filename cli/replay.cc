@@ -6,7 +6,7 @@
 #include "cli/commands.h"
 #include "src/base/log.h"
 #include "src/engine/memory_size.h"
-#include "src/engine/memory_text.h"
+#include "src/base/memory_text.h"
 #include "src/engine/replay.h"
 
 namespace moai::cli {
@@ -16,7 +16,7 @@ namespace {
 int replay(const std::string& path, const std::string& memory, engine::ReplayOptions options) {
   options.memory_bytes = engine::default_memory_bytes();
   if (!memory.empty()) {
-    StatusOr<uint64_t> bytes = engine::parse_bytes(memory);
+    StatusOr<uint64_t> bytes = parse_bytes(memory);
     if (!bytes.ok()) {
       log_error("replay: --device-memory " + bytes.status().message());
       return kExitUsage;
@@ -40,7 +40,7 @@ int replay(const std::string& path, const std::string& memory, engine::ReplayOpt
       static_cast<double>(result->plan_ns) / 1e3 /
           static_cast<double>(std::max<uint64_t>(1, result->planned_ops)),
       static_cast<double>(result->busy_ns) / 1e6, static_cast<double>(result->wall_ns) / 1e6,
-      engine::format_bytes(result->bytes_read).c_str(), result->errors.size());
+      format_bytes(result->bytes_read).c_str(), result->errors.size());
   return result->errors.empty() ? 0 : kExitRefused;
 }
 

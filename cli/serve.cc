@@ -6,7 +6,7 @@
 #include "cli/commands.h"
 #include "src/base/log.h"
 #include "src/engine/memory_size.h"
-#include "src/engine/memory_text.h"
+#include "src/base/memory_text.h"
 #include "src/engine/supervisor.h"
 
 namespace moai::cli {
@@ -20,7 +20,7 @@ void stop_running(int) { running->stop(); }
 int serve(engine::SupervisorOptions options, const std::string& memory, bool is_embedded) {
   options.memory_bytes = engine::default_memory_bytes();
   if (!memory.empty()) {
-    StatusOr<uint64_t> bytes = engine::parse_bytes(memory);
+    StatusOr<uint64_t> bytes = parse_bytes(memory);
     if (!bytes.ok() || *bytes == 0) {
       log_error("serve: --device-memory " +
                 (bytes.ok() ? std::string("must be more than nothing") : bytes.status().message()));
@@ -44,7 +44,7 @@ int serve(engine::SupervisorOptions options, const std::string& memory, bool is_
   ::signal(SIGINT, is_embedded ? SIG_IGN : stop_running);
   if (!is_embedded)
     for (const std::string& url : urls)
-      log_info("serve: moai " MOAI_VERSION " lends " + engine::format_bytes(bytes) + " on " + url);
+      log_info("serve: moai " MOAI_VERSION " lends " + format_bytes(bytes) + " on " + url);
   status = supervisor.run();
   if (!status.ok()) log_error("serve: " + status.message());
   return status.ok() ? 0 : kExitRefused;

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "src/engine/memory_text.h"
+#include "src/base/memory_text.h"
 
 namespace moai::cli {
 
@@ -49,7 +49,7 @@ std::string format_value(const nlohmann::json& value, const std::string& unit) {
   }
   if (!value.is_number()) return value.dump();
   if (unit == "bytes" && value.is_number_unsigned())
-    return engine::format_bytes(value.get<uint64_t>());
+    return format_bytes(value.get<uint64_t>());
   return value.dump() + (unit.empty() ? "" : " " + unit);
 }
 

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "src/base/clock.h"
-#include "src/engine/memory_text.h"
+#include "src/base/memory_text.h"
 
 namespace moai::engine {
 

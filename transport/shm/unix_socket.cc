@@ -44,6 +44,12 @@ StatusOr<Fd> new_socket() {
   return fd;
 }
 
+bool is_socket(const UnixAddress& a) {
+  struct stat s {};
+  return ::lstat(a.text.c_str(), &s) == 0 && S_ISSOCK(s.st_mode);
+}
+
+// A socket whose server is gone.
 bool is_stale(const Native& n) {
   auto probe = new_socket();
   return probe.ok() && ::connect(probe->fd(), n.get(), n.bytes) != 0 && errno == ECONNREFUSED;
@@ -55,6 +61,10 @@ StatusOr<Fd> listen_unix(const UnixAddress& a) {
   MOAI_ASSIGN_OR_RETURN(const Native n, native(a));
   MOAI_ASSIGN_OR_RETURN(Fd fd, new_socket());
   int error = ::bind(fd.fd(), n.get(), n.bytes) == 0 ? 0 : errno;
+  if (error == EADDRINUSE && !a.is_abstract && !is_socket(a))
+    return Status(StatusCode::invalid_argument,
+                  "[transport] cannot listen at " + named(a) +
+                      ": something that is no socket lies there; choose another path");
   if (error == EADDRINUSE && !a.is_abstract && is_stale(n) && ::unlink(a.text.c_str()) == 0)
     error = ::bind(fd.fd(), n.get(), n.bytes) == 0 ? 0 : errno;
   if (error == EADDRINUSE)

@@ -29,14 +29,21 @@ Memory& memory() {
   return *m;
 }
 
+uint64_t live_bytes() {
+  std::lock_guard lock(memory().mutex);
+  return memory().counts.live_bytes;
+}
+
+// Throws out of memory at the line that asks for too much, where a program that probes for the largest batch looks
+// for it. What is alive may be more than the device holds only as long as nothing was computed: then it is.
 void check_fits(size_t bytes) {
-  uint64_t total = runtime().total_memory(/*may_connect=*/bytes >= kAskBytes);
-  if (total == 0 || bytes <= total) return;
-  uint64_t live = 0;
+  const uint64_t live = live_bytes();
+  const uint64_t total = runtime().total_memory(/*may_connect=*/live + bytes >= kAskBytes);
+  if (total == 0 || live + bytes <= total) return;
+  if (bytes <= total) return runtime().synchronize();
   {
     std::lock_guard lock(memory().mutex);
     memory().counts.out_of_memory++;
-    live = memory().counts.live_bytes;
   }
   throw_out_of_memory(bytes, total > live ? total - live : 0, total);
 }

@@ -3,20 +3,12 @@
 
 #include <c10/util/Exception.h>
 
+#include "src/base/memory_text.h"
 #include "src/frontend/bridge/python_line.h"
 #include "src/frontend/bridge/runtime.h"
 
 namespace moai::bridge {
 namespace {
-
-std::string human_bytes(uint64_t bytes) {
-  char text[32];
-  if (bytes >= 1ull << 30)
-    std::snprintf(text, sizeof text, "%.2f GiB", static_cast<double>(bytes) / (1ull << 30));
-  else
-    std::snprintf(text, sizeof text, "%.2f MiB", static_cast<double>(bytes) / (1ull << 20));
-  return text;
-}
 
 // Kernels run after the lines that ask for them.
 std::string where() {
@@ -53,9 +45,7 @@ void throw_bad_fork() {
 }
 
 void throw_out_of_memory(uint64_t bytes, uint64_t free_bytes, uint64_t total_bytes) {
-  TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory. Tried to allocate ", human_bytes(bytes),
-                   ". The accelerator has a total capacity of ", human_bytes(total_bytes), " of which ",
-                   human_bytes(free_bytes), " is free.");
+  throw_status(out_of_memory_status(bytes, free_bytes, total_bytes));
   std::abort();
 }
 

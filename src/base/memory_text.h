@@ -6,7 +6,7 @@
 
 #include "moai/status.h"
 
-namespace moai::engine {
+namespace moai {
 
 // "1.50 GiB", "256.00 MiB", "12 bytes".
 std::string format_bytes(uint64_t bytes);
@@ -17,4 +17,4 @@ StatusOr<uint64_t> parse_bytes(std::string_view text);
 // resource_exhausted with the texts that programs look for.
 Status out_of_memory_status(uint64_t requested, uint64_t available, uint64_t total);
 
-}  // namespace moai::engine
+}  // namespace moai

@@ -1,10 +1,10 @@
-#include "src/engine/memory_text.h"
+#include "src/base/memory_text.h"
 
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
 
-namespace moai::engine {
+namespace moai {
 
 std::string format_bytes(uint64_t bytes) {
   constexpr const char* kUnits[] = {"KiB", "MiB", "GiB", "TiB"};
@@ -48,4 +48,4 @@ Status out_of_memory_status(uint64_t requested, uint64_t available, uint64_t tot
               std::to_string(available) + " bytes"};
 }
 
-}  // namespace moai::engine
+}  // namespace moai
