@@ -89,6 +89,10 @@ def _exchange(device):
     return 0
 
 
+def _maybe_exchange(device):  # TorchDynamo keeps a handler a function
+    return _exchange(device)
+
+
 def _synchronize():
     torch.ops.moai.synchronize()
 
@@ -103,7 +107,7 @@ _sync_debug_mode = [0]
 def _functions():
     return dict(
         _cuda_init=_init, _cuda_getDeviceCount=device_count, _cuda_getDevice=lambda: 0, _cuda_setDevice=_set_device,
-        _cuda_exchangeDevice=_exchange, _cuda_maybeExchangeDevice=_exchange, _cuda_synchronize=_synchronize,
+        _cuda_exchangeDevice=_exchange, _cuda_maybeExchangeDevice=_maybe_exchange, _cuda_synchronize=_synchronize,
         _cuda_isDriverSufficient=lambda: True, _cuda_getDriverVersion=lambda: 12080,
         _cuda_getCompiledVersion=lambda: 12080, _cuda_isInBadFork=lambda: torch.ops.moai.is_bad_fork(),
         _cuda_emptyCache=lambda *a: torch.ops.moai.empty_cache(), _cuda_memoryStats=_memory.stats,

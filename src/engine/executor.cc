@@ -27,11 +27,6 @@ bool contains(const std::vector<uint32_t>& ascending, uint32_t slot) {
   return std::binary_search(ascending.begin(), ascending.end(), slot);
 }
 
-// Errors that leave the device unable to go on; the others only this segment undone.
-bool is_sticky(StatusCode code) {
-  return code != StatusCode::resource_exhausted && code != StatusCode::unimplemented;
-}
-
 }  // namespace
 
 StatusOr<CompiledPlan*> Executor::plan_for(const Defined& defined, const wire::Execute& execute) {
@@ -135,9 +130,10 @@ std::string op_text(const wire::Segment& segment, uint32_t op) {
 
 // Names the operator that a device's error belongs to.
 Failure failure_of(const Status& status, const wire::Segment& segment, uint32_t op) {
-  if (op >= segment.op_count()) return {status, is_sticky(status.code())};
+  const bool is_sticky = status.code() != StatusCode::resource_exhausted;
+  if (op >= segment.op_count()) return {status, is_sticky};
   return {Status(status.code(), op_text(segment, op) + ": " + status.message()),
-          is_sticky(status.code()), op};
+          is_sticky, op};
 }
 
 }  // namespace
@@ -211,7 +207,8 @@ Failure Executor::execute(const Defined& defined, const std::vector<uint64_t>& b
   CompiledPlan* plan = nullptr;
   if (defined.segment.op_count() > 0) {
     StatusOr<CompiledPlan*> found = plan_for(defined, execute);
-    if (!found.ok()) return {found.status(), is_sticky(found.status().code())};
+    // Nothing of the segment ran: what was there before it is as it was.
+    if (!found.ok()) return {found.status(), false};
     plan = *found;
     if (Status status = check_bindings(defined, by_slot, plan); !status.ok())
       return {status, false};

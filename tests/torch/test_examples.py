@@ -19,8 +19,10 @@ STEPS = int(os.environ.get("MOAI_EXAMPLE_STEPS", "50"))
 
 
 def losses_of(command, env, out):
+    env = {**os.environ, **env}
+    env.pop("MOAI_BRIDGE", None)  # the feature groups name their double
     done = subprocess.run([*map(str, command), "--losses", str(out)], capture_output=True, text=True, timeout=600,
-                          env={**os.environ, **env}, cwd=ROOT)
+                          env=env, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(out.read_text())
 
@@ -67,6 +69,6 @@ def test_losses_agree_with_cpu(name, precision, folder):
     for step, (a, b) in enumerate(zip(mine, runs[0])):
         assert abs(a - b) <= allowed(runs, step, precision), f"step {step + 1}: {a} on cuda:0, {b} on the CPU"
     counted = json.loads(stats.read_text())
-    fallbacks = sum(counted["fallbacks"].values())
+    fallbacks = sum(count["calls"] for count in counted["fallbacks"].values())
     share = counted["ops_recorded"] / (counted["ops_recorded"] + fallbacks)
     assert share >= 0.99, f"{100 * share:.1f} % native; on the client: {counted['fallbacks']}"

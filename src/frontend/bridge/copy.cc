@@ -77,19 +77,32 @@ bool can_copy_bits(const at::Tensor& a, const at::Tensor& b) {
          a.dim() <= rank_max && storage_of(a) && storage_of(b);
 }
 
-void device_to_device(const at::Tensor& target, const at::Tensor& source) {
-  runtime().check_usable();
-  at::Tensor from = source.sizes() == target.sizes()
-                        ? source
-                        : source.expand_symint(c10::fromIntArrayRefSlow(target.sizes()));
-  if (!storage_of(from)) return host_to_device(target, at::Tensor(tensor_to_host(from)));
-  bool plain = is_expressible(target) && is_expressible(from) && !target.is_complex() && !from.is_complex();
-  if (plain && copy_info().is_supported(*dtype_of(target.scalar_type()))) {
-    std::array<c10::IValue, 3> arguments{target, from, false};
-    return record(copy_info(), arguments, std::span(&target, 1));
+// As record() would write it, without boxing: copies are the most frequent operator.
+void record_plain_copy(const at::Tensor& target, const at::Tensor& source) {
+  frontend::Storage *to = storage_of(target), *from = storage_of(source);
+  frontend::Recorder& r = runtime().recorder();
+  {
+    std::lock_guard lock(r.mutex());
+    r.begin(copy_info().wire_name);
+    r.tensor(to, view_ref_of(target));
+    r.tensor(from, view_ref_of(source));
+    r.integer(0);  // non_blocking
+    r.outputs(1);
+    r.tensor(to, view_ref_of(target));
+    r.end();
   }
-  if (can_copy_bits(target, from)) return record_bits_copy(target, from);
-  host_to_device(target, tensor_to_host(from));
+  runtime().after_record();
+}
+
+void device_to_device(const at::Tensor& target, const at::Tensor& source) {
+  if (source.sizes() != target.sizes())
+    return device_to_device(target, source.expand_symint(c10::fromIntArrayRefSlow(target.sizes())));
+  runtime().check_usable();
+  if (!storage_of(source)) return host_to_device(target, at::Tensor(tensor_to_host(source)));
+  bool plain = is_expressible(target) && is_expressible(source) && !target.is_complex() && !source.is_complex();
+  if (plain && copy_info().is_supported(*dtype_of(target.scalar_type()))) return record_plain_copy(target, source);
+  if (can_copy_bits(target, source)) return record_bits_copy(target, source);
+  host_to_device(target, tensor_to_host(source));
 }
 
 void device_to_host(const at::Tensor& target, const at::Tensor& source) {

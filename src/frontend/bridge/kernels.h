@@ -10,5 +10,6 @@ namespace moai::bridge {
 void register_factories(torch::Library& lib);  // factories.cc
 void register_indexing(torch::Library& lib);   // indexing.cc
 void register_attention(torch::Library& lib);  // attention.cc
+void register_cat(torch::Library& lib);        // cat.cc
 
 }  // namespace moai::bridge

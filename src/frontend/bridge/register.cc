@@ -68,6 +68,7 @@ void install() {
   register_factories(lib);
   register_indexing(lib);
   register_attention(lib);
+  register_cat(lib);
   register_direct(lib);
   for (const char* name : whole_ops()) register_whole(lib, name_of(name));
   register_lists(lib);

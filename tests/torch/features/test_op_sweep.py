@@ -1,11 +1,14 @@
 """Every operator of PyTorch's own table of test samples (OpInfo): what the CPU computes, the device computes, on the
 server or, counted, on the client. A program never meets an operator that is missing."""
+import os
+
 import pytest
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
 op_db = pytest.importorskip("torch.testing._internal.common_methods_invocations").op_db
 
+pytestmark = pytest.mark.skipif(not os.environ.get("MOAI_SERVER"), reason="without a server the CPU's kernels decide")
 SAMPLES = 5
 # Draw numbers or leave memory as it is: no two devices agree.
 RANDOM = {"bernoulli", "cauchy", "exponential", "geometric", "log_normal", "normal", "uniform", "multinomial",
