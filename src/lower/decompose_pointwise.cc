@@ -188,9 +188,10 @@ void lower_logit(OpContext& c) {  // [grad,] self, eps
 
 constexpr OpRow kRows[] = {
 #define MOAI_UNARY(name, rule, formula) \
-  {name, kAll, [](OpContext& c) { unary_op(c, Rule::rule, [](Expr x) { return formula; }); }},
+  {name, dtypes_of(Rule::rule),         \
+   [](OpContext& c) { unary_op(c, Rule::rule, [](Expr x) { return formula; }); }},
 #define MOAI_BINARY(name, rule, formula) \
-  {name, kAll,                           \
+  {name, dtypes_of(Rule::rule),          \
    [](OpContext& c) { binary_op(c, Rule::rule, [](Expr x, Expr y) { return formula; }); }},
 #include "src/lower/aten_map.def"
 #define MOAI_FUNCTION(name) \

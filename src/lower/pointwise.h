@@ -13,7 +13,9 @@ enum class Rule : uint8_t {
   wide,       // the promoted dtype, f16 and bf16 computed in f32 and rounded once
   real,       // as native, integers become floats
   real_wide,  // as wide, integers become floats
+  bits,       // as native, of integers and truth values alone
 };
+constexpr uint32_t dtypes_of(Rule rule) { return rule == Rule::bits ? kIntegers | kBool : kAll; }
 
 // The operands in one dtype and shape by the rule.
 // output: the one whose dtype stands for the default dtype.

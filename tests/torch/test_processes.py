@@ -145,6 +145,36 @@ except TimeoutError as e:
     assert out == "caught mine\n"
 
 
+def test_the_largest_batch_is_found_without_a_read(world):
+    """Out of memory is raised at the line that asks for too much, also where nothing was computed yet."""
+    code = """
+import torch
+layer = torch.nn.Linear(1024, 1024).cuda()
+batch, fits = 1024, []
+while batch < 1 << 20:
+    try:
+        with torch.no_grad():
+            y = layer(torch.randn(batch, 1024, device='cuda'))
+        fits.append(batch)
+    except torch.cuda.OutOfMemoryError:
+        break
+    batch *= 4
+print(fits, y.shape[0], y.isfinite().all().item())
+"""
+    status, out, err = world.run(code, "--device-memory", "256MiB")
+    assert status == 0, err
+    assert out == "[1024, 4096, 16384] 16384 True\n"
+
+
+def test_what_lies_at_the_address_is_left_alone(world, tmp_path):
+    kept = tmp_path / "kept"
+    kept.write_text("precious")
+    for path in (kept, tmp_path):
+        p = subprocess.run([MOAI, "serve", "--listen", f"unix:{path}"], capture_output=True, text=True, timeout=20)
+        assert p.returncode != 0 and "no socket lies there" in p.stderr, p.stderr
+    assert kept.read_text() == "precious"
+
+
 def test_memory_exhausted_is_not_the_end(world):
     code = """
 import torch

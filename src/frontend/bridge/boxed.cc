@@ -153,6 +153,7 @@ void check_devices(const OpInfo& info, Arguments arguments) {
 bool try_record(const OpInfo& info, torch::jit::Stack* stack) {
   Arguments arguments = arguments_of(info, *stack);
   if (info.has_dynamic_shape || !can_encode(info, arguments)) return false;
+  if (info.check) info.check(arguments);
   std::optional<DType> dtype = deciding_dtype(arguments);
   if (!dtype || !info.is_supported(*dtype)) return false;
   auto shapes = infer_shapes(info, arguments);

@@ -148,6 +148,7 @@ OpInfo::OpInfo(const c10::OperatorHandle& handle)
   is_random = has_generator || op.hasTag(at::Tag::nondeterministic_seeded);
   adds_random_word = adds_random_word_at_end(record_name);
   has_dynamic_shape = op.hasTag(at::Tag::dynamic_output_shape) || op.hasTag(at::Tag::data_dependent_output);
+  check = argument_check_of(name);
   takes_host_tensors = bridge::takes_host_tensors(name);
   outputs_given = true;
   for (const c10::Argument& r : schema.returns()) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "moai/dtype.h"
+#include "src/frontend/bridge/argument_checks.h"
 #include "src/frontend/capture.h"
 
 namespace moai::bridge {
@@ -42,6 +43,7 @@ struct OpInfo {
   bool has_composite = false;     // may be taken apart when the server does not have it
   bool takes_host_tensors = false;
   bool has_dynamic_shape = false;
+  ArgumentCheck check = nullptr;  // before it is recorded
 
   // Whether the server lowers it for this dtype; asked once.
   bool is_supported(DType first_operand) const;

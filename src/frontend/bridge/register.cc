@@ -30,6 +30,20 @@ void register_fallbacks() {
     library("_", key).fallback(torch::CppFunction::makeFromBoxedFunction<&refuse_layout>());
 }
 
+// Every build of PyTorch has kernels for process groups on this key, which would read addresses that hold nothing.
+void register_collectives() {
+  struct Silent final : c10::WarningHandler {
+    void process(const c10::Warning&) override {}  // "overriding a previously registered kernel"
+  } silent;
+  c10::WarningUtils::WarningHandlerGuard guard(&silent);
+  torch::Library& lib = library("c10d", DispatchKey::CUDA);
+  for (const c10::OperatorName& n : c10::Dispatcher::singleton().getAllOpNames()) {
+    auto op = n.name.starts_with("c10d::") ? c10::Dispatcher::singleton().findSchema(n) : std::nullopt;
+    if (op && op->hasKernelForDispatchKey(DispatchKey::CUDA))
+      lib.impl(c10::toString(n).c_str(), torch::CppFunction::makeFromBoxedFunction<&refuse_collective>());
+  }
+}
+
 // An operator that PyTorch takes apart above autograd would lose its gradient to a kernel of ours. Where autograd has
 // a rule of its own (silu_backward), the parts are only for devices without a kernel.
 bool may_have_kernel(const c10::OperatorHandle& op) {
@@ -64,6 +78,7 @@ void install() {
   register_allocator();
   register_guard();
   register_fallbacks();
+  register_collectives();
   torch::Library& lib = library("aten", DispatchKey::CUDA);
   register_factories(lib);
   register_indexing(lib);

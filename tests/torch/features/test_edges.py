@@ -99,6 +99,7 @@ CASES = {
     "windows at rank 8": deep(lambda t: t.unfold(3, 2, 1) * 2),
     "rows at rank 8": deep(lambda t: t.index_select(3, place(3, device=t.device))),
     "linear at rank 8": deep(lambda t: F.linear(t, torch.ones(3, 1, device=t.device))),
+    "median of nothing": lambda d: torch.empty(0, device=d).median(),
     "real plus complex": lambda d: torch.add(torch.ones(3, device=d), torch.full((3,), 1 + 2j, device=d)),
     "real where complex": lambda d: torch.where(
         torch.tensor(MASK, device=d), torch.ones(3, device=d), torch.full((3,), 2j, device=d)),
@@ -126,6 +127,13 @@ REFUSED = {
     "conv with less padding": lambda d: conv(d, padding=-1),
     "joined sizes": lambda d: torch.cat((torch.ones(2, 3, device=d), torch.ones(3, 2, device=d))),
     "joined outside": lambda d: torch.cat((torch.ones(2, device=d), torch.ones(2, device=d)), 1),
+    "chance above one": lambda d: torch.ones(2, device=d).bernoulli_(2.0),
+    "range upside down": lambda d: torch.ones(2, device=d).uniform_(2, 1),
+    "integers of no range": lambda d: torch.randint(5, 2, (3,), device=d),
+    "more samples than there are": lambda d: torch.multinomial(torch.ones(2, device=d), 3),
+    "bits of floats": lambda d: torch.ones(2, device=d) & 1,
+    "attention of other widths": lambda d: F.scaled_dot_product_attention(
+        torch.ones(1, 2, 3, 4, device=d), *[torch.ones(1, 2, 3, 5, device=d)] * 2),
     "sizes that do not fit": lambda d: torch.ones(2, device=d) @ torch.ones(3, device=d),
 }
 
@@ -148,6 +156,24 @@ def test_is_refused_at_the_call(name):
         with pytest.raises((RuntimeError, IndexError)):
             REFUSED[name](device)
     assert (torch.ones(2, device="cuda") + 1).tolist() == [2, 2]
+
+
+def test_a_process_group_does_not_reach_the_device(tmp_path):
+    group = torch.distributed
+    group.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        group.all_reduce(torch.ones(2))
+        with pytest.raises(NotImplementedError, match="process groups"):
+            group.all_reduce(torch.ones(2, device="cuda"))
+        with pytest.raises(NotImplementedError, match="DistributedDataParallel"):
+            torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 1).cuda())
+    finally:
+        group.destroy_process_group()
+
+
+def test_a_compiled_module_computes_what_it_computes():
+    layer, x = torch.nn.Linear(4, 2).cuda(), torch.ones(3, 4, device="cuda")
+    assert torch.compile(layer)(x).equal(layer(x))
 
 
 def test_sparse_stays_on_the_cpu():
