@@ -128,5 +128,70 @@ TEST_CASE("bf16 operands of any strides, exact in f32") {
   check_operands(kernel, {wide_a, wide_b, want}, 0);
 }
 
+struct ConvCase {
+  Shape x, w;
+  ConvAttrs attrs;
+};
+// Results are exact in f32 and rounded once: forward and gradient of the input.
+const ConvCase kConvCases[] = {
+    {{2, 3, 9}, {6, 3, 3}, {{1}, {1}, {1}, {1}, {1}, 1, false}},
+    {{2, 3, 9, 8}, {5, 3, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, false}},
+    {{3, 40, 7, 7}, {70, 40, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, false}},
+    {{2, 70, 4, 4}, {300, 70, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, false}},
+    {{2, 33, 11, 7}, {17, 33, 1, 1}, {{1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}, 1, false}},
+    {{2, 33, 11, 7}, {17, 33, 1, 1}, {{2, 2}, {0, 0}, {0, 0}, {1, 1}, {1, 1}, 1, false}},
+    {{3, 4, 12, 13}, {12, 2, 3, 2}, {{2, 3}, {1, 0}, {0, 2}, {2, 1}, {1, 1}, 2, false}},
+    {{1, 2, 5, 6, 7},
+     {5, 2, 2, 3, 2},
+     {{1, 2, 1}, {0, 1, 0}, {1, 1, 0}, {1, 1, 2}, {1, 1, 1}, 1, false}},
+    {{1, 3, 40, 40}, {20, 3, 7, 7}, {{2, 2}, {3, 3}, {3, 3}, {1, 1}, {1, 1}, 1, false}},
+    {{37, 2, 6, 7}, {40, 2, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, false}},
+    {{2, 2, 31, 45}, {17, 2, 3, 4}, {{1, 1}, {1, 2}, {1, 1}, {1, 1}, {1, 1}, 1, false}},
+    {{2, 3, 1500}, {5, 3, 5}, {{1}, {2}, {2}, {1}, {1}, 1, false}},
+    {{0, 3, 9, 8}, {5, 3, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, false}},
+    {{2, 5, 7, 6}, {6, 5, 3, 2}, {{1, 1}, {2, 1}, {3, 1}, {1, 2}, {2, 2}, 1, true}},
+    {{2, 5, 7, 6}, {6, 5, 3, 2}, {{2, 1}, {2, 1}, {3, 1}, {1, 1}, {3, 1}, 1, true}},
+    {{2, 5, 7, 6}, {6, 5, 1, 1}, {{1, 1}, {0, 0}, {1, 1}, {1, 1}, {2, 2}, 1, true}},
+    {{2, 6, 17, 26}, {18, 3, 3, 2}, {{1, 1}, {2, 1}, {3, 1}, {1, 1}, {2, 2}, 2, true}},
+};
+
+TEST_CASE("bf16 convolutions and their gradients") {
+  Source source(24);
+  for (const ConvCase& c : kConvCases) {
+    INFO("case " << &c - kConvCases);
+    const Tensor x = source.quarters(DType::bf16, c.x, 2), w = source.quarters(DType::bf16, c.w, 2);
+    check_units(Prim::conv, c.attrs, {x, w}, 0);
+    if (c.attrs.flip) continue;  // a gradient of the input has no gradient of its own
+    auto y = reference(Prim::conv, c.attrs, {x, w});
+    REQUIRE(y.ok());
+    const Tensor dy = source.quarters(DType::bf16, (*y)[0].type.shape, 2);
+    check_units(Prim::conv_wgrad, c.attrs, {x, dy}, 0, {DType::bf16, c.w});
+  }
+}
+
+// An image with its channels last, every other column; weights with their first axes exchanged.
+TEST_CASE("bf16 convolutions of strided operands") {
+  Source source(25);
+  const Tensor x = source.quarters(DType::bf16, {2, 9, 16, 5}, 2),
+               w = source.quarters(DType::bf16, {5, 20, 3, 3}, 2);
+  Tensor xc = make_tensor(DType::bf16, {2, 5, 9, 8}), wc = make_tensor(DType::bf16, {20, 5, 3, 3});
+  for (int64_t n = 0; n < 2; n++)
+    for (int64_t c = 0; c < 5; c++)
+      for (int64_t p = 0; p < 72; p++)
+        set_real(xc, (n * 5 + c) * 72 + p, get_real(x, ((n * 9 + p / 8) * 16 + p % 8 * 2) * 5 + c));
+  for (int64_t o = 0; o < 20; o++)
+    for (int64_t c = 0; c < 5; c++)
+      for (int64_t q = 0; q < 9; q++)
+        set_real(wc, (o * 5 + c) * 9 + q, get_real(w, (c * 20 + o) * 9 + q));
+  const ConvAttrs a = {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, false};
+  const auto want = reference(Prim::conv, a, {xc, wc});
+  REQUIRE(want.ok());
+  LibraryKernel k = {Prim::conv, a, {}};
+  k.operands = {{DType::bf16, {2, 5, 9, 8}, {720, 1, 80, 10}, 0, false},
+                {DType::bf16, {20, 5, 3, 3}, {9, 180, 3, 1}, 0, false},
+                operand_of((*want)[0], true)};
+  check_operands(k, {x, w, (*want)[0]}, 0);
+}
+
 }  // namespace
 }  // namespace moai::test

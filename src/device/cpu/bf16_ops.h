@@ -8,6 +8,8 @@
 #pragma once
 #include <cstdint>
 
+#include "src/device/cpu/conv_ops.h"
+
 namespace moai::cpu {
 
 inline constexpr int kBf16Lines = 16, kBf16Depth = 32, kBf16Tile = kBf16Lines * kBf16Depth;
@@ -32,6 +34,8 @@ struct Bf16Ops {
   // 32 columns, by the tiles of each side that hold lines (1 or 2).
   void (*multiply)(int64_t depths, const uint16_t* a, int a_tiles, const uint16_t* b, int b_tiles,
                    float* c, int64_t c_row, bool add);
+  // Channels of an image with its padding.
+  void (*copy_image)(const ConvImage& image, const uint16_t* x, uint16_t* out);
   // to[i] = from[i], rounded to the nearest even.
   void (*narrow)(const float* from, uint16_t* to, int64_t n);
 };

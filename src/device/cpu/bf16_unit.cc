@@ -4,6 +4,7 @@
 
 #include "src/device/cpu/bf16_ops.h"
 #include "src/device/cpu/tile_math.h"
+#include "src/device/cpu/vector_image.h"
 #include "src/device/cpu/vector_transpose.h"
 
 namespace moai::cpu {
@@ -101,6 +102,10 @@ void pack_rows(const uint16_t* from, const int32_t* offsets, int64_t lines, int6
       read_rows([&](int q) { return from + at[q] + first; }, lines - first, depth - p, r);
       store_tile(r, out);
     }
+}
+
+void copy_padded(const ConvImage& image, const uint16_t* x, uint16_t* out) {
+  copy_image(image, x, out);
 }
 
 void narrow(const float* from, uint16_t* to, int64_t n) {
@@ -219,7 +224,8 @@ void multiply(int64_t depths, const uint16_t* a, int a_tiles, const uint16_t* b,
 #define MOAI_BF16_FUNCTION_(unit) bf16_ops_##unit
 #define MOAI_BF16_FUNCTION(unit) MOAI_BF16_FUNCTION_(unit)
 const Bf16Ops& MOAI_BF16_FUNCTION(MOAI_BF16_UNIT)() {
-  static constexpr Bf16Ops kOps = {begin, end, pack, pack_lines, pack_rows, multiply, narrow};
+  static constexpr Bf16Ops kOps = {begin,     end,      pack,        pack_lines,
+                                   pack_rows, multiply, copy_padded, narrow};
   return kOps;
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "src/device/cpu/contiguous_operand.h"
+#include "src/device/cpu/conv_bf16.h"
 #include "src/device/cpu/conv_blocks.h"
 #include "src/device/cpu/conv_narrow.h"
 #include "src/device/cpu/conv_tables.h"
@@ -222,6 +223,7 @@ StatusOr<std::unique_ptr<Kernel>> make_conv_wgrad(const LibraryKernel& k, const 
   if (is_complex(t)) return unimplemented("[conv_wgrad] has no kernel for complex numbers");
   const auto make = [&](const LibraryKernel& in_order) -> StatusOr<std::unique_ptr<Kernel>> {
     if (auto kernel = make_narrow_wgrad(in_order, *target.vectors)) return kernel;
+    if (auto kernel = make_bf16_wgrad(in_order, target)) return kernel;
     if (t == DType::f64) return std::unique_ptr<Kernel>(new WgradKernel<double>(in_order, target));
     if (is_float(t)) return std::unique_ptr<Kernel>(new WgradKernel<float>(in_order, target));
     return std::unique_ptr<Kernel>(new WgradKernel<int64_t>(in_order, target));
