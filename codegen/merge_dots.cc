@@ -91,6 +91,23 @@ class Merger {
     return v;
   }
 
+  // The product that is added as x: itself, or turned and turned back and widened on the way, as
+  // gradients of weights in a narrow type are. kNone: none, or one that is read elsewhere.
+  uint32_t product_of(ValueId x) const {
+    bool is_turned = false;
+    for (; uses_[index_of(x)] == 1; x = g_.def(x)->operands[0]) {
+      const Node* n = g_.def(x);
+      if (n == nullptr) return kNone;
+      if (MatrixDot d; as_matrix_dot(g_, *n, d)) return is_turned ? kNone : node_of(x);
+      if (n->op == Prim::transpose)
+        is_turned ^= std::get<DimsAttrs>(n->attrs).dims == Shape{1, 0};
+      else if (n->op != Prim::convert || !is_narrow(g_.type(n->operands[0]).dtype))
+        return kNone;
+    }
+    return kNone;
+  }
+  static bool is_narrow(DType t) { return t == DType::f16 || t == DType::bf16; }
+
   // The tree of additions that ends in node i, if that is its root.
   void find_sum(uint32_t i) {
     if (!is_addition(i)) return;
@@ -106,10 +123,11 @@ class Merger {
       bool is_alone = uses_[index_of(x)] == 1;
       if (n != kNone && is_alone && is_addition(n)) {
         open.insert(open.end(), g_.nodes()[n].operands.rbegin(), g_.nodes()[n].operands.rend());
-      } else if (n != kNone && is_alone && as_matrix_dot(g_, g_.nodes()[n], dot) && is_short(dot) &&
+      } else if (const uint32_t product = product_of(x);
+                 product != kNone && as_matrix_dot(g_, g_.nodes()[product], dot) && is_short(dot) &&
                  (dots.members.empty() || is_alike(first, dot))) {
         if (dots.members.empty()) first = dot;
-        dots.members.push_back(n), reduces.rest.push_back(x);
+        dots.members.push_back(product), reduces.rest.push_back(x);
       } else if (n != kNone && is_column_sum(g_, g_.nodes()[n])) {
         reduces.members.push_back(n), dots.rest.push_back(x);
       } else {
@@ -376,13 +394,17 @@ void Merger::make_siblings(Rewriter& r, const Unit& u) {
 
 void Merger::make_sum(Rewriter& r, const Unit& u) {
   const Node& first = g_.nodes()[u.members[0]];
-  const ir::Type& type = g_.type(first.results[0]);
+  const ir::Type& type = g_.type(g_.nodes()[u.root].results[0]);
   ValueId sum;
-  if (MatrixDot d; as_matrix_dot(g_, first, d))
+  if (MatrixDot d; as_matrix_dot(g_, first, d)) {
     sum = r.add(Prim::dot_general, first.attrs,
-                {joined(r, u, 0, d.contract[0]), joined(r, u, 1, d.contract[1])}, {type});
-  else
+                {joined(r, u, 0, d.contract[0]), joined(r, u, 1, d.contract[1])},
+                {g_.type(first.results[0])});
+    // A narrow product is rounded once, not once a member.
+    if (g_.type(first.results[0]).dtype != type.dtype) sum = r.convert(sum, type.dtype);
+  } else {
     sum = r.add(Prim::reduce, first.attrs, {joined(r, u, 0, 0)}, {type});
+  }
   for (ValueId v : u.rest) sum = r.add(Prim::add, NoAttrs{}, {sum, now_[index_of(v)]}, {type});
   now_[index_of(g_.nodes()[u.root].results[0])] = sum;
 }
