@@ -34,21 +34,8 @@ struct Bf16Panels {
 // Tiles of the panel at line `at` that hold lines.
 inline int bf16_tiles(int64_t lines, int64_t at) { return lines - at > kBf16Lines ? 2 : 1; }
 
-// sums (m x n, rows of `row`, with room for whole tiles) = or += a b from packed operands, `slab`
-// of depth at a time: panels of both then stay in the first and second cache.
-inline void multiply_bf16(const Bf16Ops& ops, const Bf16Panels& a, const Bf16Panels& b, int64_t m,
-                          int64_t n, float* sums, int64_t row, bool add) {
-  constexpr int64_t kSlab = 512;
-  if (a.depth == 0 && !add) std::fill_n(sums, m * row, 0.0f);
-  for (int64_t k0 = 0; k0 < a.depth; k0 += kSlab) {
-    const int64_t depths = std::min(kSlab, a.depth - k0) / kBf16Depth;
-    for (int64_t j = 0; j < n; j += kBf16Panel)
-      for (int64_t i = 0; i < m; i += kBf16Panel)
-        ops.multiply(depths, a.panel(i / kBf16Panel, k0), bf16_tiles(m, i),
-                     b.panel(j / kBf16Panel, k0), bf16_tiles(n, j), sums + i * row + j, row,
-                     add || k0 > 0);
-  }
-}
+// Depth of both operands' panels that the first and second cache hold.
+inline constexpr int64_t kBf16Slab = 512;
 
 class Bf16Gemm {
  public:
@@ -128,20 +115,28 @@ class Bf16Gemm {
   // The block of C at (i, j).
   void run_block(const Bf16Panels& a, const Bf16Panels& b, int64_t m, int64_t n, int64_t i,
                  int64_t j, char* c, float* sums) const {
-    const int64_t rows = std::min(kBlockRows, m - i), cols = std::min(kBlockCols, n - j),
-                  padded = round_up(cols, kBf16Lines);
-    {
-      const Bf16Use use(ops_);
-      multiply_bf16(ops_, {a.panel(i / kBf16Panel), a.depth}, {b.panel(j / kBf16Panel), b.depth},
-                    rows, cols, sums, padded, false);
+    const int64_t rows = std::min(kBlockRows, m - i), cols = std::min(kBlockCols, n - j);
+    constexpr int64_t kSums = kBf16Panel * kBf16Panel;  // of two panels: they lie together
+    const Bf16Use use(ops_);
+    for (int64_t k0 = 0; k0 == 0 || k0 < a.depth; k0 += kBf16Slab) {
+      const int64_t depths = std::min(kBf16Slab, a.depth - k0) / kBf16Depth;
+      const bool is_last = k0 + kBf16Slab >= a.depth;
+      float* to = sums;
+      for (int64_t q = 0; q < cols; q += kBf16Panel)
+        for (int64_t p = 0; p < rows; p += kBf16Panel, to += a.depth <= kBf16Slab ? 0 : kSums) {
+          ops_.multiply(depths, a.panel((i + p) / kBf16Panel, k0), bf16_tiles(rows, p),
+                        b.panel((j + q) / kBf16Panel, k0), bf16_tiles(cols, q), to, kBf16Panel,
+                        k0 > 0);
+          if (is_last)
+            store(to, kBf16Panel, std::min<int64_t>(kBf16Panel, rows - p),
+                  std::min<int64_t>(kBf16Panel, cols - q), at(c, i + p, j + q));
+        }
     }
-    for (int64_t r = 0; r < rows; r++) {
-      char* to = at(c, i + r, j);
-      if (result_ == DType::bf16)
-        ops_.narrow(sums + r * padded, reinterpret_cast<uint16_t*>(to), cols);
-      else
-        v_.from_f32(result_, sums + r * padded, to, cols);
-    }
+  }
+  void store(const float* sums, int64_t row, int64_t rows, int64_t cols, char* to) const {
+    if (result_ == DType::bf16)
+      return ops_.narrow(sums, row, rows, cols, reinterpret_cast<uint16_t*>(to), n_);
+    for (int64_t r = 0; r < rows; r++) v_.from_f32(result_, sums + r * row, at(to, r, 0), cols);
   }
 
   const VectorOps& v_;

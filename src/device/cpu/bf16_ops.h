@@ -36,8 +36,9 @@ struct Bf16Ops {
                    float* c, int64_t c_row, bool add);
   // Channels of an image with its padding.
   void (*copy_image)(const ConvImage& image, const uint16_t* x, uint16_t* out);
-  // to[i] = from[i], rounded to the nearest even.
-  void (*narrow)(const float* from, uint16_t* to, int64_t n);
+  // A block of rows rounded to the nearest even.
+  void (*narrow)(const float* from, int64_t from_row, int64_t rows, int64_t cols, uint16_t* to,
+                 int64_t to_row);
 };
 
 const Bf16Ops& bf16_ops_amx();

@@ -108,8 +108,14 @@ void copy_padded(const ConvImage& image, const uint16_t* x, uint16_t* out) {
   copy_image(image, x, out);
 }
 
-void narrow(const float* from, uint16_t* to, int64_t n) {
-  for (int64_t i = 0; i < n; i++) to[i] = to_bf16(from[i]);
+void narrow(const float* from, int64_t from_row, int64_t rows, int64_t cols, uint16_t* to,
+            int64_t to_row) {
+  for (int64_t i = 0; i < rows; i++, from += from_row, to += to_row)
+    for (int64_t j = 0; j < cols; j += kBf16Lines) {
+      const __mmask16 mask = first_of(cols - j);
+      const __m512 x = _mm512_maskz_loadu_ps(mask, from + j);
+      _mm256_mask_storeu_epi16(to + j, mask, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
+    }
 }
 
 #if defined(__AMX_BF16__)

@@ -137,7 +137,7 @@ class Bf16Conv : public Bf16ConvKernel {
   // The results of one output of a set: a line of each image without its gaps.
   void store(const Table& t, const Set& s, const ConvLines::Line& line, int64_t output,
              const float* sums, uint16_t* row, char* y) const {
-    ops_.narrow(sums, row, (s.images - 1) * panels_ * kBf16Panel + line.length);
+    ops_.narrow(sums, 0, 1, (s.images - 1) * panels_ * kBf16Panel + line.length, row, 0);
     const int64_t step = lines_.axis_step(2);
     for (int64_t i = 0; i < s.images; i++) {
       uint16_t* plane = reinterpret_cast<uint16_t*>(y) + y_.offset +

@@ -122,7 +122,7 @@ class Bf16Wgrad : public Bf16ConvKernel {
     pool.run((weights + kChunk - 1) / kChunk, [&](int64_t chunk, int) {
       const int64_t at = chunk * kChunk, n = std::min(kChunk, weights - at);
       for (int64_t p = 1; p < parts_; p++) v_.add_f32(sums + p * weights + at, sums + at, n);
-      ops_.narrow(sums + at, reinterpret_cast<uint16_t*>(dw) + at, n);
+      ops_.narrow(sums + at, 0, 1, n, reinterpret_cast<uint16_t*>(dw) + at, 0);
     });
   }
 

@@ -72,20 +72,16 @@ const char* name_of(Tier tier) {
 }
 
 bool has_bf16_unit(Bf16Unit unit) {
-  switch (unit) {
 #if defined(__x86_64__)
-    case Bf16Unit::amx: {
-      static const bool kIsThere = best_tier() == Tier::v4 && has_amx() && may_use_tiles();
-      return kIsThere;
-    }
-    case Bf16Unit::avx512: return best_tier() == Tier::v4 && __builtin_cpu_supports("avx512bf16");
-#else
-    case Bf16Unit::amx:
-    case Bf16Unit::avx512: return false;
-#endif
-    case Bf16Unit::none: break;
+  // AMX rounds its results with the vector instructions.
+  const bool has_vectors = best_tier() == Tier::v4 && __builtin_cpu_supports("avx512bf16");
+  if (unit == Bf16Unit::avx512) return has_vectors;
+  if (unit == Bf16Unit::amx) {
+    static const bool kIsThere = has_vectors && has_amx() && may_use_tiles();
+    return kIsThere;
   }
-  return true;
+#endif
+  return unit == Bf16Unit::none;
 }
 
 Bf16Unit best_bf16_unit() {
