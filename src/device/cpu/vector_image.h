@@ -2,6 +2,8 @@
 #pragma once
 #include <stdint.h>
 
+#include <type_traits>
+
 #include "src/device/cpu/conv_ops.h"
 #include "src/device/cpu/vector_lanes.h"
 #include "src/device/cpu/vector_widen.h"
@@ -78,6 +80,25 @@ MOAI_INLINE void lengthen_rows(ConvImage& image) {
   image.in[1] = image.size[1] = 1, image.low[1] = 0;
 }
 
+#if defined(__AVX512F__)
+// Rows of one vector at most: an access for each, padding and all.
+MOAI_INLINE void copy_short_rows(const ConvImage& image, int64_t before, int64_t after,
+                                 const uint16_t* x, uint16_t* out) {
+  const int64_t row = image.size[2];
+  const __mmask32 all = first_halves(row), inside = first_halves(after) & ~first_halves(before);
+  x += image.low[2];  // what lies before the image is not read
+  for (int64_t c = 0; c < image.channels; c++, x += image.x_channel)
+    for (int64_t i = 0; i < image.size[0]; i++)
+      for (int64_t j = 0; j < image.size[1]; j++, out += row) {
+        const int64_t z = image.low[0] + i, y = image.low[1] + j;
+        const bool is_outside = z < 0 || z >= image.in[0] || y < 0 || y >= image.in[1];
+        const __m512i elements = _mm512_maskz_loadu_epi16(
+            is_outside ? 0 : inside, x + z * image.x_step[0] + y * image.x_step[1]);
+        _mm512_mask_storeu_epi16(out, all, elements);
+      }
+}
+#endif
+
 template <class S, class T>
 void copy_image(ConvImage image, const S* x, T* out) {
   lengthen_rows(image);
@@ -86,6 +107,11 @@ void copy_image(ConvImage image, const S* x, T* out) {
   before = before < row ? before : row;
   int64_t after = image.in[2] - image.low[2];
   after = after < before ? before : after < row ? after : row;
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<S, uint16_t> && std::is_same_v<T, uint16_t>) {
+    if (row <= 32 && image.x_step[2] == 1) return copy_short_rows(image, before, after, x, out);
+  }
+#endif
   for (int64_t c = 0; c < image.channels; c++, x += image.x_channel)
     for (int64_t i = 0; i < image.size[0]; i++)
       for (int64_t j = 0; j < image.size[1]; j++, out += row) {
