@@ -123,13 +123,17 @@ void Merger::make_siblings(Rewriter& r, const Unit& u) {
 
 void Merger::make_sum(Rewriter& r, const Unit& u) {
   const Node& first = g_.nodes()[u.members[0]];
-  const ir::Type& type = g_.type(first.results[0]);
+  const ir::Type& type = g_.type(g_.nodes()[u.root].results[0]);
   ValueId sum;
-  if (MatrixDot d; as_matrix_dot(g_, first, d))
+  if (MatrixDot d; as_matrix_dot(g_, first, d)) {
     sum = r.add(Prim::dot_general, first.attrs,
-                {joined(r, u, 0, d.contract[0]), joined(r, u, 1, d.contract[1])}, {type});
-  else
+                {joined(r, u, 0, d.contract[0]), joined(r, u, 1, d.contract[1])},
+                {g_.type(first.results[0])});
+    // A narrow product is rounded once, not once a member.
+    if (g_.type(first.results[0]).dtype != type.dtype) sum = r.convert(sum, type.dtype);
+  } else {
     sum = r.add(Prim::reduce, first.attrs, {joined(r, u, 0, 0)}, {type});
+  }
   for (ValueId v : u.rest) sum = r.add(Prim::add, NoAttrs{}, {sum, now_[index_of(v)]}, {type});
   now_[index_of(g_.nodes()[u.root].results[0])] = sum;
 }

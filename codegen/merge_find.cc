@@ -48,6 +48,21 @@ ValueId Merger::below_transposes(ValueId v) const {
   return v;
 }
 
+uint32_t Merger::product_of(ValueId x) const {
+  const auto is_narrow = [](DType t) { return t == DType::f16 || t == DType::bf16; };
+  bool is_turned = false;
+  for (; uses_[index_of(x)] == 1; x = g_.def(x)->operands[0]) {
+    const Node* n = g_.def(x);
+    if (n == nullptr) return kNone;
+    if (MatrixDot d; as_matrix_dot(g_, *n, d)) return is_turned ? kNone : node_of(x);
+    if (n->op == Prim::transpose)
+      is_turned ^= std::get<DimsAttrs>(n->attrs).dims == Shape{1, 0};
+    else if (n->op != Prim::convert || !is_narrow(g_.type(n->operands[0]).dtype))
+      return kNone;
+  }
+  return kNone;
+}
+
 void Merger::find_sum(uint32_t i) {
   if (!is_addition(i)) return;
   ValueId v = g_.nodes()[i].results[0];
@@ -62,10 +77,11 @@ void Merger::find_sum(uint32_t i) {
     bool is_alone = uses_[index_of(x)] == 1;
     if (n != kNone && is_alone && is_addition(n)) {
       open.insert(open.end(), g_.nodes()[n].operands.rbegin(), g_.nodes()[n].operands.rend());
-    } else if (n != kNone && is_alone && as_matrix_dot(g_, g_.nodes()[n], dot) && is_short(dot) &&
+    } else if (const uint32_t product = product_of(x);
+               product != kNone && as_matrix_dot(g_, g_.nodes()[product], dot) && is_short(dot) &&
                (dots.members.empty() || is_alike(first, dot))) {
       if (dots.members.empty()) first = dot;
-      dots.members.push_back(n), reduces.rest.push_back(x);
+      dots.members.push_back(product), reduces.rest.push_back(x);
     } else if (n != kNone && is_column_sum(g_, g_.nodes()[n])) {
       reduces.members.push_back(n), dots.rest.push_back(x);
     } else {

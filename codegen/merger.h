@@ -66,6 +66,9 @@ class Merger {
   }
   ValueId below_transposes(ValueId v) const;
 
+  // The product that is added as x: itself, or turned and turned back and widened on the way, as
+  // gradients of weights in a narrow type are. kNone: none, or one that is read elsewhere.
+  uint32_t product_of(ValueId x) const;
   // The tree of additions that ends in node i, if that is its root.
   void find_sum(uint32_t i);
   bool is_short(const MatrixDot& d) const {

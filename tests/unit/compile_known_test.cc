@@ -311,6 +311,30 @@ TEST_CASE("The products of a recurrent layer that do not wait for each other are
   }
 }
 
+TEST_CASE("Narrow products that are widened, turned back and added are one") {
+  constexpr int kSteps = 6;
+  for (bool is_read : {false, true})
+    for (bool is_turned : {false, true}) {
+      Recipe p;
+      ValueId sum = ValueId::none;
+      const auto turned = [&](ValueId v) { return p.b.transpose(v, Shape{1, 0}); };
+      for (int t = 0; t < kSteps; t++) {
+        const ValueId d = p.input({3, 5}, DType::bf16), x = p.input({3, 5}, DType::bf16);
+        const ValueId product = p.b.matmul(turned(d), x);
+        if (is_read) p.output(product);
+        ValueId term = p.b.convert(turned(product), DType::f32);
+        if (!is_turned) term = turned(term);
+        sum = t == 0 ? term : p.add(sum, term);
+      }
+      p.output(sum);
+      REQUIRE(p.b.status().ok());
+      INFO("read " << is_read << ", turned " << is_turned);
+      CHECK(test::compare(p.g, 5e-2) == "");
+      // One that is read elsewhere, or whose sum is turned, stays.
+      CHECK(dots_in(codegen::canonicalize(p.g)) == (is_read || is_turned ? kSteps : 1));
+    }
+}
+
 TEST_CASE(
     "Layers that read one value are not joined: their weights differ in size, and are inputs") {
   Recipe p;

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "src/device/cpu/contiguous_operand.h"
+#include "src/device/cpu/conv_bf16.h"
 #include "src/device/cpu/conv_blocks.h"
 #include "src/device/cpu/conv_narrow.h"
 #include "src/device/cpu/conv_pointwise.h"
@@ -181,6 +182,7 @@ StatusOr<std::unique_ptr<Kernel>> make_conv(const LibraryKernel& k, const Target
   if (auto kernel = make_narrow_conv(k, *target.vectors)) return kernel;
   if (auto kernel = make_pointwise_conv(k, *target.vectors)) return kernel;
   const auto make = [&](const LibraryKernel& ordered) -> StatusOr<std::unique_ptr<Kernel>> {
+    if (auto kernel = make_bf16_conv(ordered, target)) return kernel;
     if (t == DType::f64) return std::unique_ptr<Kernel>(new ConvKernel<double>(ordered, target));
     if (is_float(t)) return std::unique_ptr<Kernel>(new ConvKernel<float>(ordered, target));
     return std::unique_ptr<Kernel>(new ConvKernel<int64_t>(ordered, target));

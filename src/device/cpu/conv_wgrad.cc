@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "src/device/cpu/contiguous_operand.h"
+#include "src/device/cpu/conv_bf16.h"
 #include "src/device/cpu/conv_blocks.h"
 #include "src/device/cpu/conv_narrow.h"
 #include "src/device/cpu/conv_tables.h"
@@ -224,6 +225,7 @@ StatusOr<std::unique_ptr<Kernel>> make_conv_wgrad(const LibraryKernel& k, const 
         "[conv_wgrad] complex numbers are not supported; run this operator on the CPU: x.cpu()");
   const auto make = [&](const LibraryKernel& in_order) -> StatusOr<std::unique_ptr<Kernel>> {
     if (auto kernel = make_narrow_wgrad(in_order, *target.vectors)) return kernel;
+    if (auto kernel = make_bf16_wgrad(in_order, target)) return kernel;
     if (t == DType::f64) return std::unique_ptr<Kernel>(new WgradKernel<double>(in_order, target));
     if (is_float(t)) return std::unique_ptr<Kernel>(new WgradKernel<float>(in_order, target));
     return std::unique_ptr<Kernel>(new WgradKernel<int64_t>(in_order, target));

@@ -25,14 +25,15 @@ class CpuExecutable : public Executable {
 
 class CpuDevice : public Device {
  public:
-  CpuDevice(const CpuOptions& options, Tier tier)
+  CpuDevice(const CpuOptions& options, Tier tier, Bf16Unit unit)
       : pool_(options.threads > 0 ? options.threads : usable_cores()),
         memory_(options.memory_bytes > 0 ? options.memory_bytes : machine_memory_bytes()) {
     target_.tier = tier;
-    choose_bodies();
+    choose_bodies(unit);
     info_.kind = "cpu";
-    info_.name = std::string(cpu::name_of(tier)) + ", " + std::to_string(pool_.size()) +
-                 (pool_.size() == 1 ? " thread" : " threads");
+    info_.name = std::string(cpu::name_of(tier)) +
+                 (target_.bf16 != nullptr ? std::string(" + ") + cpu::name_of(unit) : "") + ", " +
+                 std::to_string(pool_.size()) + (pool_.size() == 1 ? " thread" : " threads");
     info_.memory_bytes = options.memory_bytes > 0 ? options.memory_bytes : machine_memory_bytes();
     scratch_.resize(static_cast<size_t>(pool_.size()), nullptr);
   }
@@ -51,7 +52,7 @@ class CpuDevice : public Device {
   }
 
  private:
-  void choose_bodies();
+  void choose_bodies(Bf16Unit unit);
   Status check(const Program& program) const;
   Status grow_scratch(uint64_t thread_bytes, uint64_t shared_bytes);
   void release_scratch();
@@ -69,7 +70,13 @@ class CpuDevice : public Device {
   uint64_t scratch_bytes_ = 0, shared_bytes_ = 0;
 };
 
-void CpuDevice::choose_bodies() {
+void CpuDevice::choose_bodies(Bf16Unit unit) {
+#if defined(__x86_64__)
+  if (unit == Bf16Unit::amx) target_.bf16 = &bf16_ops_amx();
+  if (unit == Bf16Unit::avx512) target_.bf16 = &bf16_ops_avx512();
+#else
+  (void)unit;
+#endif
   switch (target_.tier) {
 #if defined(__x86_64__)
     case Tier::v4: target_.tiles = &tile_ops_v4(), target_.vectors = &vector_ops_v4(); return;
@@ -231,8 +238,15 @@ void CpuDevice::copy(void* to, const void* from, uint64_t bytes) {
 
 }  // namespace
 
+std::unique_ptr<Device> make_device(const CpuOptions& options, Tier tier, Bf16Unit unit) {
+  tier = std::min(tier, best_tier());
+  if (tier != Tier::v4) unit = Bf16Unit::none;
+  if (unit == Bf16Unit::amx && !has_bf16_unit(unit)) unit = Bf16Unit::avx512;
+  if (unit == Bf16Unit::avx512 && !has_bf16_unit(unit)) unit = Bf16Unit::none;
+  return std::make_unique<CpuDevice>(options, tier, unit);
+}
 std::unique_ptr<Device> make_device(const CpuOptions& options, Tier tier) {
-  return std::make_unique<CpuDevice>(options, std::min(tier, best_tier()));
+  return make_device(options, tier, best_bf16_unit());
 }
 std::unique_ptr<Device> make_device(const CpuOptions& options) {
   return make_device(options, best_tier());

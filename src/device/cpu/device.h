@@ -13,7 +13,9 @@ struct CpuOptions {
 };
 
 std::unique_ptr<Device> make_device(const CpuOptions& options);
-// For tests: with the bodies of a lower instruction set than the machine has.
+// For tests: with the bodies of a lower instruction set than the machine has, and with another way
+// to multiply bf16 than its best one. What the machine does not have becomes the next lower one.
 std::unique_ptr<Device> make_device(const CpuOptions& options, Tier tier);
+std::unique_ptr<Device> make_device(const CpuOptions& options, Tier tier, Bf16Unit unit);
 
 }  // namespace moai::cpu

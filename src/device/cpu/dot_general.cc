@@ -1,5 +1,6 @@
 // dot_general: a list of matrix products. Groups of axes that are evenly spaced become one matrix
 // dimension; others are first copied into order.
+#include "src/device/cpu/bf16_gemm.h"
 #include "src/device/cpu/gemm.h"
 #include "src/device/cpu/kernels.h"
 #include "src/device/cpu/skinny_gemm.h"
@@ -111,75 +112,35 @@ struct DotOperand {
   }
 };
 
-constexpr int64_t kSmallProduct = 4 << 20;  // multiplications: 100 us on one core
-
-template <class T>
-class DotKernel : public Kernel {
- public:
-  DotKernel(const LibraryKernel& k, const Target& target)
-      : v_(*target.vectors), result_(k.operands[2].dtype), result_at_(k.operands[2].offset) {
-    const DotAttrs& d = std::get<DotAttrs>(k.attrs);
-    a_ = operand_of(k.operands[0], d.batch_a, d.contract_a);
-    b_ = operand_of(k.operands[1], d.batch_b, d.contract_b);
-    m_ = a_.lines.count(), n_ = b_.lines.count(), k_ = a_.depth.count(), batch_ = a_.batch.count();
-    is_small_ = batch_ > 1 && m_ * n_ * k_ <= kSmallProduct;
-    copy_a_ = a_.is_copied ? round_up(a_.bytes(), 64) : 0;
-    copy_b_ = b_.is_copied ? round_up(b_.bytes(), 64) : 0;
-    shared_scratch_ = static_cast<uint64_t>(copy_a_ + copy_b_);
-    is_skinny_ = std::is_same_v<T, float> && a_.dtype == DType::f32 && result_ == DType::f32 &&
-                 !b_.is_copied && !is_small_ &&
-                 SkinnyGemm::fits(m_, n_, k_, b_.line_step, b_.depth_step);
-    is_thin_ = !is_skinny_ && !is_small_ && !b_.is_copied && GemmType<T>::is_direct(a_.dtype) &&
-               GemmType<T>::is_direct(result_) && ThinGemm<T>::fits(m_, n_, k_, b_.line_step);
-    if (is_skinny_)
-      shared_scratch_ += SkinnyGemm(v_, m_, n_, k_).shared_bytes();
-    else if (is_thin_)
-      thread_scratch_ = ThinGemm<T>(v_, m_, n_, k_).scratch_bytes();
-    else if (is_small_)
-      thread_scratch_ = SmallGemm<T>(v_, m_, n_, k_, result_).scratch_bytes();
-    else
-      shared_scratch_ += PooledGemm<T>(v_, m_, n_, k_, result_).shared_bytes(),
-          thread_scratch_ = PooledGemm<T>(v_, m_, n_, k_, result_).thread_bytes();
+// The products of a dot_general, and where their operands lie.
+struct Dot {
+  explicit Dot(const LibraryKernel& kernel)
+      : result(kernel.operands[2].dtype), result_at(kernel.operands[2].offset) {
+    const DotAttrs& d = std::get<DotAttrs>(kernel.attrs);
+    a = operand_of(kernel.operands[0], d.batch_a, d.contract_a);
+    b = operand_of(kernel.operands[1], d.batch_b, d.contract_b);
+    m = a.lines.count(), n = b.lines.count(), k = a.depth.count(), batch = a.batch.count();
+    copy_a = a.is_copied ? round_up(a.bytes(), 64) : 0;
+    copy_b = b.is_copied ? round_up(b.bytes(), 64) : 0;
   }
 
-  Status run(std::span<char* const> buffers, RunContext& context) override {
-    const int64_t size = static_cast<int64_t>(size_of(result_));
-    char* out = buffers[2] + result_at_ * size;
-    if (m_ * n_ * batch_ == 0) return ok_status();
-    char* copy_a = context.shared;
-    char* copy_b = copy_a + copy_a_;
-    if (a_.is_copied) a_.copy(buffers[0], copy_a, context.pool);
-    if (b_.is_copied) b_.copy(buffers[1], copy_b, context.pool);
-    const auto product = [&](int64_t i, auto&& gemm) {
-      MatrixView b = b_.view(buffers[1], copy_b, i);
-      std::swap(b.row, b.col);
-      gemm(a_.view(buffers[0], copy_a, i), b, out + i * m_ * n_ * size);
-    };
-    if (is_small_) {
-      const SmallGemm<T> gemm(v_, m_, n_, k_, result_);
-      context.pool.run(batch_, [&](int64_t i, int thread) {
-        product(i, [&](MatrixView a, MatrixView b, char* c) {
-          gemm.run(a, b, c, context.scratch[thread]);
-        });
-      });
-      return ok_status();
-    }
-    RunContext inner = {context.pool, context.scratch, copy_b + copy_b_};
-    for (int64_t i = 0; i < batch_ && is_skinny_; i++)
-      product(i, [&](MatrixView a, MatrixView b, char* c) {
-        SkinnyGemm(v_, m_, n_, k_).run(a, b, c, inner);
-      });
-    if (is_skinny_) return ok_status();
-    for (int64_t i = 0; i < batch_ && is_thin_; i++)
-      product(i, [&](MatrixView a, MatrixView b, char* c) {
-        ThinGemm<T>(v_, m_, n_, k_).run(a, b, c, inner);
-      });
-    if (is_thin_) return ok_status();
-    const PooledGemm<T> gemm(v_, m_, n_, k_, result_);
-    for (int64_t i = 0; i < batch_; i++)
-      product(i, [&](MatrixView a, MatrixView b, char* c) { gemm.run(a, b, c, inner); });
-    return ok_status();
+  int64_t copied_bytes() const { return copy_a + copy_b; }
+  void copy_operands(std::span<char* const> buffers, RunContext& context) const {
+    if (a.is_copied) a.copy(buffers[0], context.shared, context.pool);
+    if (b.is_copied) b.copy(buffers[1], context.shared + copy_a, context.pool);
   }
+  // gemm(a, b, c) of product i.
+  template <class Gemm>
+  void product(std::span<char* const> buffers, const char* copies, int64_t i, Gemm&& gemm) const {
+    const int64_t size = static_cast<int64_t>(size_of(result));
+    MatrixView right = b.view(buffers[1], copies + copy_a, i);
+    std::swap(right.row, right.col);
+    gemm(a.view(buffers[0], copies, i), right, buffers[2] + (result_at + i * m * n) * size);
+  }
+
+  DotOperand a, b;
+  DType result;
+  int64_t result_at, m = 0, n = 0, k = 0, batch = 0, copy_a = 0, copy_b = 0;
 
  private:
   static DotOperand operand_of(const Operand& x, const Shape& batch, const Shape& contract) {
@@ -190,19 +151,112 @@ class DotKernel : public Kernel {
     o.choose();
     return o;
   }
+};
 
+constexpr int64_t kSmallProduct = 4 << 20;  // multiplications: 100 us on one core
+
+template <class T>
+class DotKernel : public Kernel {
+ public:
+  DotKernel(const LibraryKernel& kernel, const Target& target) : v_(*target.vectors), dot_(kernel) {
+    const int64_t m = dot_.m, n = dot_.n, k = dot_.k;
+    const DotOperand& b = dot_.b;
+    is_small_ = dot_.batch > 1 && m * n * k <= kSmallProduct;
+    shared_scratch_ = static_cast<uint64_t>(dot_.copied_bytes());
+    is_skinny_ = std::is_same_v<T, float> && dot_.a.dtype == DType::f32 &&
+                 dot_.result == DType::f32 && !b.is_copied && !is_small_ &&
+                 SkinnyGemm::fits(m, n, k, b.line_step, b.depth_step);
+    is_thin_ = !is_skinny_ && !is_small_ && !b.is_copied && GemmType<T>::is_direct(dot_.a.dtype) &&
+               GemmType<T>::is_direct(dot_.result) && ThinGemm<T>::fits(m, n, k, b.line_step);
+    if (is_skinny_)
+      shared_scratch_ += SkinnyGemm(v_, m, n, k).shared_bytes();
+    else if (is_thin_)
+      thread_scratch_ = ThinGemm<T>(v_, m, n, k).scratch_bytes();
+    else if (is_small_)
+      thread_scratch_ = SmallGemm<T>(v_, m, n, k, dot_.result).scratch_bytes();
+    else
+      shared_scratch_ += PooledGemm<T>(v_, m, n, k, dot_.result).shared_bytes(),
+          thread_scratch_ = PooledGemm<T>(v_, m, n, k, dot_.result).thread_bytes();
+  }
+
+  Status run(std::span<char* const> buffers, RunContext& context) override {
+    const int64_t m = dot_.m, n = dot_.n, k = dot_.k;
+    if (m * n * dot_.batch == 0) return ok_status();
+    dot_.copy_operands(buffers, context);
+    if (is_small_) {
+      const SmallGemm<T> gemm(v_, m, n, k, dot_.result);
+      context.pool.run(dot_.batch, [&](int64_t i, int thread) {
+        dot_.product(buffers, context.shared, i, [&](MatrixView a, MatrixView b, char* c) {
+          gemm.run(a, b, c, context.scratch[thread]);
+        });
+      });
+      return ok_status();
+    }
+    RunContext inner = {context.pool, context.scratch, context.shared + dot_.copied_bytes()};
+    const auto run_all = [&](auto&& gemm) {
+      for (int64_t i = 0; i < dot_.batch; i++)
+        dot_.product(buffers, context.shared, i,
+                     [&](MatrixView a, MatrixView b, char* c) { gemm.run(a, b, c, inner); });
+    };
+    if (is_skinny_)
+      run_all(SkinnyGemm(v_, m, n, k));
+    else if (is_thin_)
+      run_all(ThinGemm<T>(v_, m, n, k));
+    else
+      run_all(PooledGemm<T>(v_, m, n, k, dot_.result));
+    return ok_status();
+  }
+
+ private:
   const VectorOps& v_;
-  const DType result_;
-  const int64_t result_at_;
-  DotOperand a_, b_;
-  int64_t m_ = 0, n_ = 0, k_ = 0, batch_ = 0, copy_a_ = 0, copy_b_ = 0;
+  const Dot dot_;
   bool is_small_ = false, is_skinny_ = false, is_thin_ = false;
+};
+
+// bf16 by the processor's unit for it.
+class Bf16DotKernel : public Kernel {
+ public:
+  Bf16DotKernel(const LibraryKernel& k, const Target& target)
+      : dot_(k), gemm_(*target.vectors, *target.bf16, dot_.m, dot_.n, dot_.k, dot_.result) {
+    is_small_ = dot_.batch > 1 && dot_.m * dot_.n * dot_.k <= kSmallBf16;
+    shared_scratch_ =
+        static_cast<uint64_t>(dot_.copied_bytes()) + (is_small_ ? 0 : gemm_.shared_bytes());
+    thread_scratch_ = is_small_ ? gemm_.small_bytes() : gemm_.thread_bytes();
+  }
+
+  Status run(std::span<char* const> buffers, RunContext& context) override {
+    if (dot_.m * dot_.n * dot_.batch == 0) return ok_status();
+    dot_.copy_operands(buffers, context);
+    if (is_small_) {
+      context.pool.run(dot_.batch, [&](int64_t i, int thread) {
+        dot_.product(buffers, context.shared, i, [&](MatrixView a, MatrixView b, char* c) {
+          gemm_.run_small(a, b, c, context.scratch[thread]);
+        });
+      });
+      return ok_status();
+    }
+    RunContext inner = {context.pool, context.scratch, context.shared + dot_.copied_bytes()};
+    for (int64_t i = 0; i < dot_.batch; i++)
+      dot_.product(buffers, context.shared, i,
+                   [&](MatrixView a, MatrixView b, char* c) { gemm_.run(a, b, c, inner); });
+    return ok_status();
+  }
+
+ private:
+  static constexpr int64_t kSmallBf16 = 32 << 20;  // multiplications: 100 us on one core
+
+  const Dot dot_;
+  const Bf16Gemm gemm_;
+  bool is_small_ = false;
 };
 
 }  // namespace
 
 StatusOr<std::unique_ptr<Kernel>> make_dot_general(const LibraryKernel& k, const Target& target) {
   const DType t = k.operands[0].dtype;
+  if (target.bf16 != nullptr && t == DType::bf16 && k.operands[1].dtype == DType::bf16 &&
+      is_float(k.operands[2].dtype) && k.operands[2].dtype != DType::f64)
+    return std::unique_ptr<Kernel>(new Bf16DotKernel(k, target));
   if (is_complex(t))
     return unimplemented(
         "[dot_general] complex numbers are not supported; run this operator on the CPU: x.cpu()");

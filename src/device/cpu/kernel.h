@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "moai/device.h"
+#include "src/device/cpu/bf16_ops.h"
 #include "src/device/cpu/cpu_info.h"
 #include "src/device/cpu/thread_pool.h"
 #include "src/device/cpu/tile_step.h"
@@ -53,6 +54,7 @@ class Kernel {
 struct Target {
   const TileOps* tiles = nullptr;
   const VectorOps* vectors = nullptr;
+  const Bf16Ops* bf16 = nullptr;  // null: bf16 is widened
   Tier tier = Tier::base;
 };
 

@@ -1,6 +1,7 @@
 // Inner loops of convolutions, for one instruction set.
 #include "src/device/cpu/gemm_micro.h"
 #include "src/device/cpu/tile_math.h"
+#include "src/device/cpu/vector_image.h"
 #include "src/device/cpu/vector_lanes.h"
 #include "src/device/cpu/vector_tier.h"
 #include "src/device/cpu/vector_transpose.h"
@@ -180,80 +181,6 @@ void multiply_lines(const T* x, const ConvStep* steps, int64_t count, const T* d
   for (; count > 0; count--, steps++) multiply_line_part<T, V, 1>(x, steps, dy, n, sums);
 }
 
-// to[0..n) = from[0], from[step], ...
-template <class S, class T>
-MOAI_INLINE void copy_row(const S* from, int64_t step, int64_t n, T* to) {
-  if (step == 1)
-    for (int64_t i = 0; i < n; i++) to[i] = widen(from[i], T());
-  else
-    for (int64_t i = 0; i < n; i++) to[i] = widen(from[i * step], T());
-}
-template <class T>
-MOAI_INLINE void zero_row(T* to, int64_t n) {
-  for (int64_t i = 0; i < n; i++) to[i] = T();
-}
-#if defined(__AVX512F__)
-// Rows are short: a masked vector instead of a loop over what is left.
-MOAI_INLINE void copy_row(const float* from, int64_t step, int64_t n, float* to) {
-  if (step == 1) {
-    for (int64_t i = 0; i < n; i += 16) {
-      const __mmask16 m = first_lanes(n - i);
-      _mm512_mask_storeu_ps(to + i, m, _mm512_maskz_loadu_ps(m, from + i));
-    }
-    return;
-  }
-  for (int64_t i = 0; i < n; i++) to[i] = from[i * step];
-}
-MOAI_INLINE void zero_row(float* to, int64_t n) {
-  for (int64_t i = 0; i < n; i += 16)
-    _mm512_mask_storeu_ps(to + i, first_lanes(n - i), _mm512_setzero_ps());
-}
-#endif
-
-// Axis `d`, whole and without padding, becomes part of the one before it.
-MOAI_INLINE bool join_axis(ConvImage& image, int d) {
-  const bool is_whole = image.low[d] == 0 && image.size[d] == image.in[d];
-  if (!is_whole || image.x_step[d - 1] != image.in[d] * image.x_step[d]) return false;
-  image.in[d - 1] *= image.in[d], image.size[d - 1] *= image.in[d];
-  image.low[d - 1] *= image.in[d], image.x_step[d - 1] = image.x_step[d];
-  return true;
-}
-// The same copy in longer rows, where rows follow one another in both places.
-MOAI_INLINE void lengthen_rows(ConvImage& image) {
-  if (!join_axis(image, 2)) return;
-  const auto move = [&](int to, int from) {
-    image.in[to] = image.in[from], image.size[to] = image.size[from];
-    image.low[to] = image.low[from], image.x_step[to] = image.x_step[from];
-  };
-  const bool is_plane = join_axis(image, 1);
-  move(2, is_plane ? 0 : 1);
-  if (is_plane) image.in[0] = image.size[0] = 1, image.low[0] = 0;
-  image.in[1] = image.size[1] = 1, image.low[1] = 0;
-}
-
-template <class S, class T>
-void copy_image(ConvImage image, const S* x, T* out) {
-  lengthen_rows(image);
-  const int64_t row = image.size[2];
-  int64_t before = image.low[2] < 0 ? -image.low[2] : 0;  // zeros, then elements, then zeros
-  before = before < row ? before : row;
-  int64_t after = image.in[2] - image.low[2];
-  after = after < before ? before : after < row ? after : row;
-  for (int64_t c = 0; c < image.channels; c++, x += image.x_channel)
-    for (int64_t i = 0; i < image.size[0]; i++)
-      for (int64_t j = 0; j < image.size[1]; j++, out += row) {
-        const int64_t at[2] = {image.low[0] + i, image.low[1] + j};
-        if (at[0] < 0 || at[0] >= image.in[0] || at[1] < 0 || at[1] >= image.in[1]) {
-          zero_row(out, row);
-          continue;
-        }
-        zero_row(out, before);
-        copy_row(x + at[0] * image.x_step[0] + at[1] * image.x_step[1] +
-                     (image.low[2] + before) * image.x_step[2],
-                 image.x_step[2], after - before, out + before);
-        zero_row(out + after, row - after);
-      }
-}
 void copy_image_f32(const ConvImage& image, const void* x, float* out) {
   if (image.dtype == DType::f16) return copy_image(image, static_cast<const Half*>(x), out);
   if (image.dtype == DType::bf16) return copy_image(image, static_cast<const Brain*>(x), out);

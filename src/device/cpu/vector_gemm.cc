@@ -28,8 +28,19 @@ void pack_rows(const S* from, int64_t row, int64_t col, int n, int64_t k, int wi
   }
 }
 #if defined(__AVX512F__)
+MOAI_INLINE Row16 load_row(const float* x, __mmask16 mask) {
+  return reinterpret_cast<Row16>(_mm512_maskz_loadu_ps(mask, x));
+}
+MOAI_INLINE Row16 load_row(const Brain* x, __mmask16 mask) {
+  typedef uint16_t Half16 __attribute__((vector_size(32)));
+  typedef uint32_t Word16 __attribute__((vector_size(64)));
+  const __m256i bits = _mm256_maskz_loadu_epi16(mask, x);
+  return reinterpret_cast<Row16>(__builtin_convertvector(reinterpret_cast<Half16>(bits), Word16)
+                                 << 16);
+}
 // Rows of neighbours, 16 x 16 at a time in registers.
-void pack_rows(const float* from, int64_t row, int n, int64_t k, int width, float* out) {
+template <class S>
+void pack_rows(const S* from, int64_t row, int n, int64_t k, int width, float* out) {
   for (int64_t p0 = 0; p0 < k; p0 += 16) {
     const int depth = static_cast<int>(k - p0 < 16 ? k - p0 : 16);
     const __mmask16 loaded = static_cast<__mmask16>((1u << depth) - 1);
@@ -39,9 +50,7 @@ void pack_rows(const float* from, int64_t row, int n, int64_t k, int width, floa
       Row16 r[16];
 #pragma GCC unroll 16
       for (int i = 0; i < 16; i++)
-        r[i] = i < lines ? reinterpret_cast<Row16>(
-                               _mm512_maskz_loadu_ps(loaded, from + (first + i) * row + p0))
-                         : Row16{};
+        r[i] = i < lines ? load_row(from + (first + i) * row + p0, loaded) : Row16{};
       transpose(r);
       const __mmask16 stored = static_cast<__mmask16>((1u << room) - 1);
       float* to = out + p0 * width + first;
@@ -101,7 +110,7 @@ void pack(const S* from, int64_t row, int64_t col, int64_t rows, int64_t k, int 
     return;
   }
 #if defined(__AVX512F__)
-  if constexpr (sizeof(S) == 4 && sizeof(T) == 4) {
+  if constexpr (std::is_same_v<T, float> && !std::is_same_v<S, Half>) {
     if (col == 1) {
       for (int64_t first = 0; first < rows; first += width)
         pack_rows(from + first * row, row,
