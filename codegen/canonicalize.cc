@@ -1,10 +1,11 @@
 // The passes before fusion, in order: local rules with common subexpressions, again over what they
 // made, then fma and dead code.
+#include "codegen/canonicalize.h"
+
 #include <optional>
 #include <utility>
 #include <vector>
 
-#include "codegen/fuse.h"
 #include "codegen/merge_dots.h"
 #include "codegen/rewriter.h"
 

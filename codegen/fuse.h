@@ -8,10 +8,6 @@
 
 namespace moai::codegen {
 
-// Passes before fusion: dead code, common subexpressions, constant folding, fma, reduces in rows
-// and columns. Same meaning, and the same bits in every tier.
-ir::Graph canonicalize(const ir::Graph&);
-
 // Nodes that run as one kernel, in an order that respects uses. View nodes (slice, transpose,
 // reshape, broadcast_in_dim, bitcast of equal size) are folded into their users' index maps and
 // appear in no group unless they must be copied. A cheap node may be in several groups: the first

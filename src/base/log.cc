@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -20,8 +19,8 @@ LogLevel level_from_environment() {
   return LogLevel::info;
 }
 
-std::atomic<LogLevel>& level() {
-  static std::atomic<LogLevel> l{level_from_environment()};
+LogLevel level() {
+  static const LogLevel l = level_from_environment();
   return l;
 }
 
@@ -40,10 +39,8 @@ std::string time_prefix() {
 
 }  // namespace
 
-void set_log_level(LogLevel l) { level() = l; }
-
 void log(LogLevel l, std::string_view text) {
-  if (l < level().load(std::memory_order_relaxed)) return;
+  if (l < level()) return;
   std::string line = time_prefix() + "[" + kNames[static_cast<int>(l)] + "] ";
   line += text;
   line += '\n';

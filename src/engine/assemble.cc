@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "codegen/canonicalize.h"
 #include "codegen/emit.h"
 #include "codegen/fuse.h"
 #include "sched/memory_plan.h"

@@ -1,7 +1,7 @@
 // Each rule of canonicalize, by the ops that are left.
 #include <catch2/catch.hpp>
 
-#include "codegen/fuse.h"
+#include "codegen/canonicalize.h"
 #include "tests/support/recipe.h"
 
 using namespace moai;

@@ -2,7 +2,7 @@
 // they should.
 #include <catch2/catch.hpp>
 
-#include "codegen/fuse.h"
+#include "codegen/canonicalize.h"
 #include "tests/support/compile_graph.h"
 #include "tests/support/recipe.h"
 

@@ -38,6 +38,7 @@ class TileCompiler {
 
  private:
   Status read_program();
+  void read_reduce(TileNode& op);
   Status read_inst(const TileInst& inst);
   Status read_indexed(TileNode& op);
   void copy_bytes_only();
@@ -46,7 +47,6 @@ class TileCompiler {
   int converted(int value, TileType type);
   Status check_inst(const TileInst& inst) const;
 
-  void split_phases();
   void need(const TileNode& root, int phase, std::vector<char>& wanted) const;
   Status emit_phase(const std::vector<const TileNode*>& ops, TilePhase& phase);
   Status emit(const TileNode& op, std::vector<Step>& steps);

@@ -127,6 +127,16 @@ Status TileCompiler::read_indexed(TileNode& op) {
   return ok_status();
 }
 
+// A register for the row or the column that the reduce makes, one level further.
+void TileCompiler::read_reduce(TileNode& op) {
+  op.extent = Extent::full;
+  const TileType type = values_[static_cast<size_t>(op.a)].type;
+  const Extent result = p_->kind == TileKind::row ? Extent::row : Extent::full;
+  op.d = add_value(type, result, op.level + 1);
+  code_.push_back(op);
+  current_[static_cast<size_t>(op.inst.dst)] = op.d;
+}
+
 Status TileCompiler::read_inst(const TileInst& inst) {
   MOAI_RETURN_IF_ERROR(check_inst(inst));
   const auto value_of = [&](int r) { return r < 0 ? kNone : current_[static_cast<size_t>(r)]; };
@@ -183,16 +193,10 @@ Status TileCompiler::read_inst(const TileInst& inst) {
         return ok_status();
       }
       break;
-    case TileOp::reduce: {
+    case TileOp::reduce:
       op.a = use(inst.a);
-      op.extent = Extent::full;
-      type = values_[static_cast<size_t>(op.a)].type;
-      const Extent result = p_->kind == TileKind::row ? Extent::row : Extent::full;
-      op.d = add_value(type, result, op.level + 1);
-      code_.push_back(op);
-      current_[static_cast<size_t>(inst.dst)] = op.d;
+      read_reduce(op);
       return ok_status();
-    }
   }
   op.d = add_value(type, op.extent, op.level);
   code_.push_back(op);

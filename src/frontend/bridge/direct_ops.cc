@@ -1,4 +1,4 @@
-// The kernels that record without boxing, one for each structured operator.
+// The kernels that record without boxing: one for each structured operator, and for others that every step calls.
 #include <ATen/Operators.h>
 #include <ATen/core/boxing/impl/boxing.h>
 
