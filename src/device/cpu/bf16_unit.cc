@@ -176,6 +176,16 @@ void end() {}
 
 constexpr int kRows = 8;  // rows of sums in registers
 
+MOAI_INLINE __m512 add_products(__m512 sum, __m512i left, __m512i right) {
+#if defined(__clang__)
+  // Clang 16 does not survive the intrinsic's operands as what they are loaded as.
+  asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(right));
+  return sum;
+#else
+  return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(left), reinterpret_cast<__m512bh>(right));
+#endif
+}
+
 template <int kLeft, int kRight>
 void multiply_tiles(int64_t depths, const uint16_t* a, const uint16_t* b, float* c, int64_t c_row,
                     bool add) {
@@ -201,9 +211,7 @@ void multiply_tiles(int64_t depths, const uint16_t* a, const uint16_t* b, float*
           memcpy(&pair, x + i * kBf16Depth + 2 * q, sizeof pair);
           const __m512i left = _mm512_set1_epi32(pair);
 #pragma GCC unroll 2
-          for (int j = 0; j < kRight; j++)
-            sums[i][j] = _mm512_dpbf16_ps(sums[i][j], reinterpret_cast<__m512bh>(left),
-                                          reinterpret_cast<__m512bh>(right[j]));
+          for (int j = 0; j < kRight; j++) sums[i][j] = add_products(sums[i][j], left, right[j]);
         }
       }
 #pragma GCC unroll 8
