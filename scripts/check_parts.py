@@ -7,6 +7,8 @@ import sys
 import time
 import xml.etree.ElementTree
 
+import run_tidy
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 LOGS = ROOT / "build" / "check"
@@ -121,6 +123,11 @@ def fuzz():
     return counts
 
 
+def tidy():
+    LOGS.mkdir(parents=True, exist_ok=True)
+    return [*run_tidy.run(ROOT, ROOT / "build", LOGS / "tidy.log"), 0]
+
+
 PARTS = {
     "lint": lambda: meson_suite("lint"),
     "unit": lambda: meson_suite("unit"),
@@ -131,6 +138,7 @@ SLOW = {
     "asan": lambda: sanitizer("asan"),
     "tsan": lambda: sanitizer("tsan"),
     "fuzz": fuzz,
+    "tidy": tidy,
     "kills": lambda: pytest([ROOT / "tests/torch/test_processes.py"], "kills", options=["-k", "random_kills", "--kills=200"]),
 }
 
