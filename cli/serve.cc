@@ -15,7 +15,7 @@ namespace {
 
 engine::Supervisor* running = nullptr;
 
-void stop_running(int) { running->stop(); }
+void stop_running(int signal) { running->stop(signal); }
 
 int serve(engine::SupervisorOptions options, const std::string& memory, const std::string& threads,
           bool is_embedded) {

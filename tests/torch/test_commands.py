@@ -74,3 +74,43 @@ def test_a_trace_is_json_at_the_end(world):
     code, _, err = world.run("import torch; torch.ones(4, device='cuda').sum().item()", f"--trace={world.folder}/t.json")
     assert code == 0, err
     assert len(json.loads((world.folder / "t.json").read_text())) > 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_is_stopped_says_so_and_removes_its_socket(world, number):
+    path = world.serve().removeprefix("unix:")
+    time.sleep(0.3)
+    world.server.send_signal(number)
+    out, _ = world.server.communicate(timeout=10)
+    assert world.server.returncode == 0
+    assert out.count("stopping: ") == 1 and f"signal {int(number)}" in out, out
+    assert not os.path.exists(path)
+
+
+def test_a_socket_of_another_server_stays(world):
+    path = world.serve().removeprefix("unix:")
+    time.sleep(0.3)
+    os.unlink(path)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(path)
+        world.server.send_signal(signal.SIGTERM)
+        world.server.communicate(timeout=10)
+        assert os.path.exists(path)
+
+
+def test_a_worker_that_dies_by_a_signal_is_in_the_log(world):
+    url = world.serve()
+    p = world.script("import torch\nx = torch.ones(4, device='cuda'); x.sum().item()\nprint('running', flush=True)\n"
+                     "input()\nx.sum().item()", server=url, stdin=subprocess.PIPE)
+    assert p.stdout.readline() == "running\n"
+    log = world.server.stdout
+    workers = world.pids("moai worker")
+    kill_all(workers)
+    lines = ""
+    while "during job" not in lines:
+        line = log.readline()
+        assert line, lines
+        lines += line
+    assert any(f"worker {pid} " in lines for pid in workers) and "signal 9" in lines
+    _, err = p.communicate("\n", timeout=30)
+    assert "worker process" in err and "log of the server" in err and "support" not in err, err
