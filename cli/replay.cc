@@ -3,9 +3,10 @@
 #include <cstdio>
 #include <memory>
 
+#include "cli/arguments.h"
 #include "cli/commands.h"
+#include "cli/trace_file.h"
 #include "src/base/log.h"
-#include "src/engine/memory_size.h"
 #include "src/base/memory_text.h"
 #include "src/engine/replay.h"
 
@@ -13,17 +14,24 @@ namespace moai::cli {
 
 namespace {
 
-int replay(const std::string& path, const std::string& memory, engine::ReplayOptions options) {
-  options.memory_bytes = engine::default_memory_bytes();
-  if (!memory.empty()) {
-    StatusOr<uint64_t> bytes = parse_bytes(memory);
-    if (!bytes.ok()) {
-      log_error("replay: --device-memory " + bytes.status().message());
-      return kExitUsage;
-    }
-    options.memory_bytes = *bytes;
-  }
+int refuse(const Status& status, int exit_status) {
+  log_error("replay: " + status.message());
+  return exit_status;
+}
+
+int replay(const std::string& path, const std::string& memory, const std::string& threads,
+           engine::ReplayOptions options) {
+  StatusOr<uint64_t> bytes = device_memory_from(memory);
+  if (!bytes.ok()) return refuse(bytes.status(), kExitUsage);
+  options.memory_bytes = *bytes;
+  StatusOr<int> thread_count = threads_from(threads);
+  if (!thread_count.ok()) return refuse(thread_count.status(), kExitUsage);
+  options.threads = *thread_count;
+  if (!options.trace_path.empty())
+    if (Status status = reopen_trace(options.trace_path); !status.ok())
+      return refuse(status, kExitRefused);
   StatusOr<engine::ReplayResult> result = engine::replay(path, options);
+  if (!options.trace_path.empty()) close_trace(options.trace_path);
   if (!result.ok()) {
     log_error(result.status().message());
     return result.status().code() == StatusCode::not_found ? kExitNotFound : kExitRefused;
@@ -48,7 +56,7 @@ int replay(const std::string& path, const std::string& memory, engine::ReplayOpt
 
 void add_replay(CLI::App& app, int& status) {
   struct Arguments {
-    std::string path, memory;
+    std::string path, memory, threads;
     engine::ReplayOptions options;
   };
   auto arguments = std::make_shared<Arguments>();
@@ -57,10 +65,10 @@ void add_replay(CLI::App& app, int& status) {
   command->add_option("file", arguments->path, "The recording")->required();
   command->add_option("--device-memory", arguments->memory,
                       "Memory of the device, as 256MiB or 4GiB");
-  command->add_option("--threads", arguments->options.threads, "Threads (default: one a core)");
+  command->add_option("--threads", arguments->threads, "Threads, 1 to 1024 (default: one a core)");
   command->add_option("--trace", arguments->options.trace_path, "Append spans to FILE");
   command->callback([arguments, &status] {
-    status = replay(arguments->path, arguments->memory, arguments->options);
+    status = replay(arguments->path, arguments->memory, arguments->threads, arguments->options);
   });
 }
 

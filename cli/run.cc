@@ -6,12 +6,15 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <sstream>
 
+#include "cli/arguments.h"
 #include "cli/bridge_path.h"
 #include "cli/commands.h"
 #include "cli/launch.h"
 #include "cli/stats.h"
+#include "cli/trace_file.h"
 #include "src/base/log.h"
 #include "transport/open/open.h"
 
@@ -20,7 +23,8 @@ namespace moai::cli {
 namespace {
 
 struct RunOptions {
-  std::string server, stats_json, require, dump, trace, record;
+  std::string server, stats_json, require, trace, record;
+  std::optional<std::string> dump;
   EmbeddedOptions embedded;
   bool is_local = false, prints_stats = false;
   std::vector<std::string> program;
@@ -51,7 +55,7 @@ Status check_addresses(const std::string& servers) {
 Status prepare_files(const RunOptions& options) {
   if (!options.trace.empty()) {
     std::string path = absolute(options.trace);
-    if (!(std::ofstream(path) << "[\n")) return invalid("--trace: " + path + " cannot be written");
+    MOAI_RETURN_IF_ERROR(begin_trace(path));
     set_environment("MOAI_TRACE", path);
   }
   if (!options.record.empty()) {
@@ -63,10 +67,8 @@ Status prepare_files(const RunOptions& options) {
     set_environment("MOAI_RECORD", path);
     log_info("run: everything that the program sends, its data too, is recorded in " + path);
   }
-  if (!options.dump.empty()) {
-    std::string dump = options.dump;
-    if (size_t colon = dump.find(':'); colon != std::string::npos)
-      dump = dump.substr(0, colon + 1) + absolute(dump.substr(colon + 1));
+  if (options.dump) {
+    MOAI_ASSIGN_OR_RETURN(std::string dump, prepare_dump(*options.dump));
     set_environment("MOAI_DUMP", dump);
   }
   return ok_status();
@@ -103,19 +105,44 @@ void print_stats(const std::string& path) {
   std::fputs(format_stats(text.str()).c_str(), stderr);
 }
 
+// Everything that can be seen to be wrong before anything starts.
+Status check_values(const RunOptions& options, bool is_embedded) {
+  // The embedded server reads the variable.
+  const char* memory = std::getenv("MOAI_DEVICE_MEMORY");
+  bool is_configured = options.embedded.memory.empty() && memory != nullptr && is_embedded;
+  MOAI_RETURN_IF_ERROR(
+      device_memory_from(is_configured ? memory : options.embedded.memory).status());
+  MOAI_RETURN_IF_ERROR(threads_from(options.embedded.threads).status());
+  MOAI_RETURN_IF_ERROR(check_require(options.require));
+  if (options.dump) MOAI_RETURN_IF_ERROR(check_dump(*options.dump));
+  if (is_embedded) return ok_status();
+  std::string foreign;
+  auto add = [&](const char* name, bool is_given) {
+    if (is_given) foreign += (foreign.empty() ? "" : ", ") + std::string(name);
+  };
+  add("--device-memory", !options.embedded.memory.empty());
+  add("--threads", !options.embedded.threads.empty());
+  add("--dump", options.dump.has_value());
+  add("--record", !options.record.empty());
+  if (foreign.empty()) return ok_status();
+  return invalid(foreign +
+                 ": that belongs to `moai serve` (--dump and --record as MOAI_DUMP and "
+                 "MOAI_RECORD in its environment); or add --local for an embedded server");
+}
+
 int run(const RunOptions& options) {
+  const char* configured = std::getenv("MOAI_SERVER");
+  std::string server = !options.server.empty() ? options.server : configured ? configured : "";
+  bool is_embedded = server.empty() || options.is_local;
+  if (Status status = check_values(options, is_embedded); !status.ok())
+    return refuse(status.message(), kExitUsage);
+  if (!is_embedded)
+    if (Status status = check_addresses(server); !status.ok())
+      return refuse(status.message(), kExitUsage);
   if (options.program.empty())
     return refuse("name a program: moai run python train.py", kExitUsage);
   if (options.program[0][0] == '-')
     return refuse("there is no option " + options.program[0] + "; see moai run --help", kExitUsage);
-  const char* configured = std::getenv("MOAI_SERVER");
-  std::string server = !options.server.empty() ? options.server : configured ? configured : "";
-  bool is_embedded = server.empty() || options.is_local;
-  if (!is_embedded && !(options.dump.empty() && options.record.empty()))
-    return refuse("--dump and --record work with the embedded server; add --local", kExitUsage);
-  if (!is_embedded)
-    if (Status status = check_addresses(server); !status.ok())
-      return refuse(status.message(), kExitUsage);
   if (Status status = prepare_files(options); !status.ok()) return refuse(status.message());
   EmbeddedServer embedded;
   if (is_embedded) {
@@ -134,6 +161,7 @@ int run(const RunOptions& options) {
   else
     status = refuse(ready.message());
   if (is_embedded) end_embedded(embedded);
+  if (!options.trace.empty()) close_trace(absolute(options.trace));
   if (ready.ok() && options.prints_stats) print_stats(*stats);
   if (stats.ok() && !stats->empty() && options.stats_json.empty()) ::unlink(stats->c_str());
   return status;
@@ -152,7 +180,7 @@ void add_run(CLI::App& app, int& status) {
   command->add_option("--device-memory", options->embedded.memory,
                       "Memory of the embedded server, as 256MiB or 4GiB");
   command->add_option("--threads", options->embedded.threads,
-                      "Threads of the embedded server (default: one a core)");
+                      "Threads of the embedded server, 1 to 1024 (default: one a core)");
   command->add_flag("--stats", options->prints_stats,
                     "Print what was sent, waited for and computed at the end");
   command->add_option("--stats-json", options->stats_json, "Write the same to FILE as JSON");

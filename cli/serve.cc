@@ -3,9 +3,9 @@
 
 #include <memory>
 
+#include "cli/arguments.h"
 #include "cli/commands.h"
 #include "src/base/log.h"
-#include "src/engine/memory_size.h"
 #include "src/base/memory_text.h"
 #include "src/engine/supervisor.h"
 
@@ -15,19 +15,18 @@ namespace {
 
 engine::Supervisor* running = nullptr;
 
-void stop_running(int) { running->stop(); }
+void stop_running(int signal) { running->stop(signal); }
 
-int serve(engine::SupervisorOptions options, const std::string& memory, bool is_embedded) {
-  options.memory_bytes = engine::default_memory_bytes();
-  if (!memory.empty()) {
-    StatusOr<uint64_t> bytes = parse_bytes(memory);
-    if (!bytes.ok() || *bytes == 0) {
-      log_error("serve: --device-memory " +
-                (bytes.ok() ? std::string("must be more than nothing") : bytes.status().message()));
-      return kExitUsage;
-    }
-    options.memory_bytes = *bytes;
+int serve(engine::SupervisorOptions options, const std::string& memory, const std::string& threads,
+          bool is_embedded) {
+  StatusOr<uint64_t> lent = device_memory_from(memory);
+  StatusOr<int> thread_count = threads_from(threads);
+  if (!lent.ok() || !thread_count.ok()) {
+    log_error("serve: " + (lent.ok() ? thread_count.status() : lent.status()).message());
+    return kExitUsage;
   }
+  options.memory_bytes = *lent;
+  options.threads = *thread_count;
   if (options.listen_urls.empty() && options.listen_fd < 0)
     options.listen_urls.push_back("tcp://127.0.0.1:7780");
   ::signal(SIGPIPE, SIG_IGN);
@@ -55,7 +54,7 @@ int serve(engine::SupervisorOptions options, const std::string& memory, bool is_
 void add_serve(CLI::App& app, int& status) {
   struct Arguments {
     engine::SupervisorOptions options;
-    std::string memory;
+    std::string memory, threads;
     bool is_embedded = false;
   };
   auto arguments = std::make_shared<Arguments>();
@@ -67,8 +66,8 @@ void add_serve(CLI::App& app, int& status) {
       ->add_option("--device-memory", arguments->memory,
                    "Memory to lend, as 256MiB or 4GiB (default: 80 % of what is free)")
       ->envname("MOAI_DEVICE_MEMORY");
-  command->add_option("--threads", arguments->options.threads,
-                      "Threads of a session (default: one a core)");
+  command->add_option("--threads", arguments->threads,
+                      "Threads of a session, 1 to 1024 (default: one a core)");
   command->add_flag("--insecure-listen", arguments->options.insecure_listen,
                     "Allow tcp addresses that other hosts reach; nothing is encrypted and nobody "
                     "is asked who they are");
@@ -76,7 +75,8 @@ void add_serve(CLI::App& app, int& status) {
   command->add_option("--listen-fd", arguments->options.listen_fd)->group("");
   command->add_option("--launcher-fd", arguments->options.launcher_fd)->group("");
   command->callback([arguments, &status] {
-    status = serve(arguments->options, arguments->memory, arguments->is_embedded);
+    status =
+        serve(arguments->options, arguments->memory, arguments->threads, arguments->is_embedded);
   });
 }
 

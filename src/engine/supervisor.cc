@@ -43,6 +43,7 @@ Supervisor::~Supervisor() {
     worker->control = transport::Socket();
     ::waitpid(pid, nullptr, 0);
   }
+  for (auto& [pid, worker] : dying_) ::waitpid(pid, nullptr, 0);
 }
 
 Status Supervisor::watch(int fd, uint32_t events) {
@@ -67,6 +68,8 @@ Status Supervisor::start() {
     MOAI_ASSIGN_OR_RETURN(transport::Socket listener,
                           transport::listen_on(address, options_.insecure_listen));
     listeners_.push_back(std::move(listener));
+    if (address.kind == transport::Address::Kind::unix_path)
+      socket_files_.emplace_back(address.text);
   }
   for (const transport::Socket& listener : listeners_)
     MOAI_RETURN_IF_ERROR(watch(listener.fd(), EPOLLIN));
@@ -77,7 +80,8 @@ Status Supervisor::start() {
   return start_worker();
 }
 
-void Supervisor::stop() {
+void Supervisor::stop(int signal) {
+  stop_signal_ = signal;
   uint64_t one = 1;
   (void)!::write(stop_event_.fd(), &one, sizeof one);
 }
@@ -113,16 +117,28 @@ Status Supervisor::start_worker() {
 Status Supervisor::run() {
   while (!is_done()) {
     std::array<epoll_event, 64> events;
-    bool needs_tick = !pending_.empty() || is_launcher_gone_;
+    bool needs_tick = !pending_.empty() || !dying_.empty() || is_launcher_gone_;
     int count = ::epoll_wait(epoll_.fd(), events.data(), static_cast<int>(events.size()),
                              needs_tick ? kTickMs : -1);
     if (count < 0 && errno != EINTR)
       return unavailable(std::string("[serve] cannot wait for events: ") + std::strerror(errno));
     for (int i = 0; i < count; i++) handle(events[static_cast<size_t>(i)].data.fd);
     drop_late();
-    while (::waitpid(-1, nullptr, WNOHANG) > 0) continue;
+    reap();
   }
+  note_stop();
   return ok_status();
+}
+
+// An embedded server ends with each run and says so only when asked.
+void Supervisor::note_stop() const {
+  std::string why = "it was told to";
+  if (!is_stopping_)
+    why = "its launcher and the last session ended";
+  else if (stop_signal_ != 0)
+    why = std::string("signal ") + std::to_string(stop_signal_) + " (" + ::strsignal(stop_signal_) +
+          ")";
+  log(options_.launcher_fd >= 0 ? LogLevel::debug : LogLevel::info, "serve: stopping: " + why);
 }
 
 bool Supervisor::is_done() const {
@@ -275,9 +291,39 @@ void Supervisor::bury(int control_fd) {
   auto at = workers_.find(control_fd);
   if (at == workers_.end()) return;
   free_bytes_ += at->second->lent_bytes;
-  bool was_idle = at->second->is_idle;
+  at->second->control = transport::Socket();
+  pid_t pid = at->second->pid;
+  dying_[pid] = std::move(at->second);
   workers_.erase(at);
-  if (was_idle) log_warning("serve: a worker ended before it had a session");
+}
+
+// The end of the control socket comes a little before that of the process, or after it.
+void Supervisor::reap() {
+  int status = 0;
+  for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+    for (auto& [fd, worker] : workers_)
+      if (worker->pid == pid) {
+        bury(fd);
+        break;
+      }
+    auto at = dying_.find(pid);
+    if (at == dying_.end()) continue;
+    note_end(*at->second, status);
+    dying_.erase(at);
+  }
+}
+
+void Supervisor::note_end(const Worker& worker, int status) const {
+  std::string how = WIFSIGNALED(status)
+                        ? "was ended by signal " + std::to_string(WTERMSIG(status)) + " (" +
+                              ::strsignal(WTERMSIG(status)) + ")"
+                        : "ended";
+  std::string who = "serve: worker " + std::to_string(worker.pid);
+  if (worker.is_idle) return log_warning(who + " " + how + " before it had a session");
+  if (!WIFSIGNALED(status)) return;
+  log_warning(who + " " + how + " during job " + std::to_string(worker.job) +
+              "; its client, process " + std::to_string(worker.client_pid) +
+              ", sees that the connection to the server has been lost");
 }
 
 void Supervisor::drop_late() {

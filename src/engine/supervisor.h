@@ -5,6 +5,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "src/engine/control.h"
+#include "src/engine/socket_file.h"
 #include "src/wire/messages.h"
 #include "transport/open/open.h"
 
@@ -39,8 +41,9 @@ class Supervisor {
   Status start();
   // Serves until a signal, or until the launcher is gone and the last session closed.
   Status run();
-  // Ends run() soon; from any thread or a signal handler.
-  void stop();
+  // Ends run() soon; from any thread or a signal handler. signal: the one that asked for it, for
+  // the log.
+  void stop(int signal = 0);
 
  private:
   struct Pending {
@@ -68,6 +71,9 @@ class Supervisor {
   void note_stats(Worker& worker, const ControlMessage& message);
   void lend(Worker& worker, uint64_t bytes);
   void bury(int control_fd);
+  void reap();
+  void note_end(const Worker& worker, int status) const;
+  void note_stop() const;
   void drop_late();
   void handle(int fd);
   bool is_done() const;
@@ -76,11 +82,14 @@ class Supervisor {
   SupervisorOptions options_;
   transport::Socket epoll_, stop_event_;
   std::vector<transport::Socket> listeners_;
+  std::vector<SocketFile> socket_files_;
   std::map<int, Pending> pending_;                  // by fd
   std::map<int, std::unique_ptr<Worker>> workers_;  // by control fd
+  std::map<pid_t, std::unique_ptr<Worker>> dying_;  // control closed, process not yet reaped
   uint64_t free_bytes_;
   uint64_t next_job_ = 1;
   bool is_launcher_gone_ = false, is_stopping_ = false;
+  std::atomic<int> stop_signal_{0};
 };
 
 }  // namespace moai::engine

@@ -116,10 +116,9 @@ void Driver::drive_when_idle() {
 void Driver::lose(const std::string& cause) {
   if (!lost_.ok()) return;
   lost_ = unavailable(
-      "The connection to the server has been lost. Please contact technical support if the problem "
-      "persists. "
-      "Server " +
-      url_ + ": " + cause + ". Check that `moai serve` runs there, then start the program again.");
+      "The connection to the server has been lost. Server " + url_ + ": " + cause +
+      ". The worker process of this session has ended or cannot be reached; the log of the server "
+      "says more. Start the program again.");
 }
 
 Status Driver::check(Status sent) {

@@ -1,10 +1,16 @@
 // Tables and blocks of the commands, byte for byte.
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "cli/arguments.h"
 #include "cli/smi_text.h"
 #include "cli/stats.h"
 #include "cli/table.h"
+#include "cli/trace_file.h"
 
 namespace moai::cli {
 namespace {
@@ -85,10 +91,88 @@ TEST_CASE("text for a terminal: widths in columns, no control characters, cut in
   CHECK(printable("\xff\xfe", 80).size() == 2);
 }
 
+TEST_CASE("threads are a number from 1 to 1024") {
+  CHECK(*threads_from("") == 0);
+  CHECK(*threads_from("1") == 1);
+  CHECK(*threads_from("1024") == 1024);
+  for (const char* text : {"0", "-3", "abc", "1025", "100000", "2x", " 2", "99999999999999"}) {
+    INFO(text);
+    REQUIRE_FALSE(threads_from(text).ok());
+    CHECK(threads_from(text).status().message().find("1 to 1024") != std::string::npos);
+  }
+}
+
+TEST_CASE("device memory is an amount above nothing") {
+  CHECK(*device_memory_from("256MiB") == uint64_t{256} << 20);
+  CHECK(*device_memory_from("") > 0);
+  for (const char* text : {"0", "foo", "-1", "0GiB", "nan"}) {
+    INFO(text);
+    CHECK_FALSE(device_memory_from(text).ok());
+  }
+}
+
+TEST_CASE("requirements are those that something keeps") {
+  CHECK(check_require("").ok());
+  CHECK(check_require("no-fallback").ok());
+  CHECK(check_require("foo").message() ==
+        "--require: \"foo\" is not one of rdma, gdr, no-fallback, no-replicate, same-plan");
+  for (const char* word : {"rdma", "gdr", "no-replicate", "no-fallback,same-plan"}) {
+    INFO(word);
+    CHECK(check_require(word).message().find("nothing in this version") != std::string::npos);
+  }
+}
+
+TEST_CASE("a dump names what and where, and its folder is made") {
+  CHECK(check_dump("graph,plan").ok());
+  CHECK(*prepare_dump("graph,plan") == "graph,plan");
+  for (const char* text : {"foo", "", "graph,foo", ":/tmp", "graph:"}) {
+    INFO(text);
+    REQUIRE(check_dump(text).code() == StatusCode::invalid_argument);
+    CHECK(check_dump(text).message().rfind("--dump: ", 0) == 0);
+  }
+  std::filesystem::path base =
+      std::filesystem::temp_directory_path() / ("moai-cli-text-" + std::to_string(::getpid()));
+  CHECK(*prepare_dump("graph:" + (base / "a/b").string()) == "graph:" + (base / "a/b").string());
+  CHECK(std::filesystem::is_directory(base / "a/b"));
+  CHECK(std::filesystem::remove_all(base) > 0);
+  CHECK(prepare_dump("graph:/dev/null/x").status().code() == StatusCode::unavailable);
+}
+
+TEST_CASE("a trace that is closed is JSON, and can be appended to again") {
+  std::string path = std::filesystem::temp_directory_path() /
+                     ("moai-trace-" + std::to_string(::getpid()) + ".json");
+  auto read = [&] {
+    std::ifstream file(path);
+    return nlohmann::json::parse(file, nullptr, false);
+  };
+  auto append = [&](const char* text) { std::ofstream(path, std::ios::app) << text; };
+  REQUIRE(begin_trace(path).ok());
+  close_trace(path);
+  CHECK(read() == nlohmann::json::array());
+  REQUIRE(reopen_trace(path).ok());
+  append("{\"name\":1},\n{\"name\":2},\n");
+  close_trace(path);
+  CHECK(read().size() == 2);
+  close_trace(path);
+  CHECK(read().size() == 2);
+  REQUIRE(reopen_trace(path).ok());
+  append("{\"name\":3},\n");
+  close_trace(path);
+  CHECK(read()[2]["name"] == 3);
+  REQUIRE(begin_trace(path).ok());
+  close_trace(path);
+  CHECK(read().empty());
+  std::filesystem::remove(path);
+  CHECK(reopen_trace(path).ok());  // nothing to open again: whoever appends first begins it
+  CHECK_FALSE(reopen_trace("/dev/null/x").ok());
+  CHECK_FALSE(begin_trace("/dev/null/x").ok());
+  std::filesystem::remove(path);
+}
+
 TEST_CASE("statistics have labels and units") {
   CHECK(format_stats("") == "moai: the program used no accelerator\n");
-  std::string text =
-      format_stats(R"({"steps":20,"bytes_up":1536,"fallbacks":{"nonzero":{"calls":3,"bytes":8},"unique":1},"transport":"shm"})");
+  std::string text = format_stats(
+      R"({"steps":20,"bytes_up":1536,"fallbacks":{"nonzero":{"calls":3,"bytes":8},"unique":1},"transport":"shm"})");
   CHECK(text ==
         "moai:\n"
         "  steps                   20\n"

@@ -149,6 +149,23 @@ TEST_CASE("blocks of one size come back, the limit holds") {
   cache.free(all, 1 << 20);
 }
 
+TEST_CASE("a pool goes on with the threads that the system starts") {
+  pthread_attr_t usual, vast;
+  REQUIRE(pthread_getattr_default_np(&usual) == 0);
+  REQUIRE(pthread_attr_init(&vast) == 0);
+  // Two such stacks are more than there are addresses.
+  REQUIRE(pthread_attr_setstacksize(&vast, size_t{1} << 46) == 0);
+  REQUIRE(pthread_setattr_default_np(&vast) == 0);
+  std::unique_ptr<ThreadPool> pool;
+  CHECK_NOTHROW(pool = std::make_unique<ThreadPool>(8));
+  REQUIRE(pthread_setattr_default_np(&usual) == 0);
+  REQUIRE(pool != nullptr);
+  CHECK(pool->size() < 4);
+  std::atomic<int> chunks{0};
+  pool->run(100, [&](int64_t, int thread) { chunks += thread < pool->size() ? 1 : 1000; });
+  CHECK(chunks == 100);
+}
+
 TEST_CASE("a pool runs every chunk once") {
   for (int threads : {1, 2, 5}) {
     ThreadPool pool(threads);

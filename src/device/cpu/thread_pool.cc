@@ -3,7 +3,11 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <string>
+#include <system_error>
+
 #include "src/base/clock.h"
+#include "src/base/log.h"
 
 namespace moai::cpu {
 namespace {
@@ -42,7 +46,16 @@ uint32_t wait_change(std::atomic<uint32_t>& value, uint32_t seen, bool may_spin)
 
 ThreadPool::ThreadPool(int threads)
     : size_(threads < 1 ? 1 : threads), may_spin_(size_ <= sysconf(_SC_NPROCESSORS_ONLN)) {
-  for (int i = 1; i < size_; i++) workers_.emplace_back([this, i] { work(i); });
+  for (int i = 1; i < size_; i++) {
+    try {
+      workers_.emplace_back([this, i] { work(i); });
+    } catch (const std::system_error& error) {  // a limit of processes or memory
+      log_warning("device: only " + std::to_string(i) + " of " + std::to_string(size_) +
+                  " threads can be started (" + error.code().message() +
+                  "); it goes on with these");
+      size_ = i;
+    }
+  }
 }
 
 ThreadPool::~ThreadPool() {

@@ -16,6 +16,7 @@ namespace moai::cpu {
 
 class ThreadPool {
  public:
+  // Where the system starts fewer, it has those, and says so.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -48,7 +49,7 @@ class ThreadPool {
   void take_chunks(int thread);
   void work(int thread);
 
-  const int size_;
+  int size_;  // set before the first run
   const bool may_spin_;
   std::vector<std::thread> workers_;
   // Of the run under way: read by who holds one of its chunks.

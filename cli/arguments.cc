@@ -1,0 +1,93 @@
+#include "cli/arguments.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <iterator>
+#include <system_error>
+
+#include "src/engine/compile.h"
+#include "src/engine/memory_size.h"
+#include "src/base/memory_text.h"
+
+namespace moai::cli {
+
+namespace {
+
+std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
+
+struct Requirement {
+  std::string_view word;
+  bool is_kept;  // by some part of moai; otherwise it would promise what nobody looks at
+};
+
+constexpr Requirement kRequirements[] = {{"rdma", false},
+                                         {"gdr", false},
+                                         {"no-fallback", true},
+                                         {"no-replicate", false},
+                                         {"same-plan", false}};
+
+}  // namespace
+
+StatusOr<int> threads_from(std::string_view text) {
+  if (text.empty()) return 0;
+  int threads = 0;
+  auto [end, error] = std::from_chars(text.begin(), text.end(), threads);
+  if (error == std::errc() && end == text.end() && threads >= 1 && threads <= kThreadsMax)
+    return threads;
+  return invalid("--threads: " + quoted(text) + " is no number from 1 to " +
+                 std::to_string(kThreadsMax) + "; leave it out for one a core");
+}
+
+StatusOr<uint64_t> device_memory_from(std::string_view text) {
+  if (text.empty()) return engine::default_memory_bytes();
+  StatusOr<uint64_t> bytes = parse_bytes(text);
+  if (!bytes.ok()) return invalid("--device-memory: " + bytes.status().message());
+  if (*bytes == 0) return invalid("--device-memory: it must be more than nothing; write 4GiB");
+  return *bytes;
+}
+
+Status check_require(std::string_view list) {
+  while (!list.empty()) {
+    size_t comma = std::min(list.find(','), list.size());
+    std::string_view word = list.substr(0, comma);
+    list.remove_prefix(std::min(comma + 1, list.size()));
+    auto known = std::find_if(std::begin(kRequirements), std::end(kRequirements),
+                              [&](const Requirement& r) { return r.word == word; });
+    if (known == std::end(kRequirements))
+      return invalid("--require: " + quoted(word) +
+                     " is not one of rdma, gdr, no-fallback, no-replicate, same-plan");
+    if (!known->is_kept)
+      return invalid("--require: nothing in this version can promise " + std::string(word) +
+                     "; leave it out");
+  }
+  return ok_status();
+}
+
+Status check_dump(const std::string& text) {
+  StatusOr<engine::DumpOptions> dump = engine::parse_dump(text);
+  if (!dump.ok())
+    return invalid(dump.status().message() + "; write --dump=graph, or --dump=graph:FOLDER");
+  if (!dump->any())
+    return invalid(
+        "--dump: name one of graph, plan, kernel, as --dump=graph or --dump=graph:FOLDER");
+  if (dump->directory.empty() && text.find(':') != std::string::npos)
+    return invalid("--dump: name a folder after the colon, or leave the colon out for stderr");
+  return ok_status();
+}
+
+StatusOr<std::string> prepare_dump(const std::string& text) {
+  size_t colon = text.find(':');
+  if (colon == std::string::npos) return text;
+  std::string folder = std::filesystem::absolute(text.substr(colon + 1)).lexically_normal();
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (!std::filesystem::is_directory(folder, error) || ::access(folder.c_str(), W_OK | X_OK) != 0)
+    return Status(StatusCode::unavailable,
+                  "--dump: " + folder + " is no folder that can be written to; name another");
+  return text.substr(0, colon + 1) + folder;
+}
+
+}  // namespace moai::cli
