@@ -21,7 +21,7 @@ bool admit_tensor(const ArgInfo& info, Operand& o) {
   if (!is_device(t)) return t.dim() == 0 && !info.is_written && !t.is_complex();
   if (t.dim() > kRankMax || t.layout() != c10::kStrided || !t.has_storage()) return false;
   o.storage = storage_of(t);
-  return o.storage != nullptr;
+  return o.storage != nullptr && fills_storage(t);
 }
 
 bool admit(const ArgInfo& info, Operand& o) {
