@@ -8,9 +8,9 @@
 #include <iterator>
 #include <system_error>
 
+#include "src/base/memory_text.h"
 #include "src/engine/compile.h"
 #include "src/engine/memory_size.h"
-#include "src/base/memory_text.h"
 
 namespace moai::cli {
 

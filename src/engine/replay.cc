@@ -63,7 +63,9 @@ class RecordedClient final : public Connection {
     return ok_status();
   }
   Status read(const Window&, uint64_t, std::span<std::byte>, Deadline) override {
-    return unimplemented("[replay] a recording has no memory to read");
+    return unimplemented(
+        "[replay] a recording holds its uploads inline and has no window to read; record the "
+        "program again");
   }
   int event_fd() const override { return -1; }
   const PathInfo& path() const override { return path_; }

@@ -1,5 +1,5 @@
-// Scaled dot-product attention, kept whole for the device in f32 and narrower; in f64 and for the gradient of
-// a bias it is written out: scores, softmax, products.
+// Scaled dot-product attention, kept whole for the device in f32 and narrower; in f64 and for the
+// gradient of a bias it is written out: scores, softmax, products.
 #include <cmath>
 #include <limits>
 #include <tuple>
@@ -21,7 +21,10 @@ double number_or(OpContext& c, double fallback) {
   if (!c.has_more()) return fallback;
   auto s = c.args.scalar();
   if (!s) return fallback;
-  if (s->is_lifted) c.fail(unimplemented("[sdpa] scale and dropout must be structural numbers"));
+  if (s->is_lifted)
+    c.fail(
+        invalid("scale and dropout choose the kernel, so they are part of the segment; use a "
+                "client of the server's version"));
   return s->kind == wire::ScalarArg::Kind::real ? s->f : static_cast<double>(s->i);
 }
 
@@ -48,7 +51,8 @@ Expr scores(OpContext& c, const Attention& a) {
   Expr s = batched_dot(c, q, k, 3, 3) * a.attrs.scale;
   if (a.bias) s = s + Expr{&c.b, *a.bias}.to(s.dtype()).broadcast_to(s.shape());
   if (!a.attrs.causal) return s;
-  Expr row{&c.b, c.b.iota(2, DType::i64, s.shape())}, column{&c.b, c.b.iota(3, DType::i64, s.shape())};
+  Expr row{&c.b, c.b.iota(2, DType::i64, s.shape())},
+      column{&c.b, c.b.iota(3, DType::i64, s.shape())};
   return select(column <= row, s, -std::numeric_limits<double>::infinity());
 }
 Expr softmax_last(OpContext& c, Expr s) {
@@ -74,7 +78,8 @@ void add_tail(const Attention& a, std::vector<ir::ValueId>& operands) {
 }
 bool check(OpContext& c, const Attention& a) {
   if (!c.b.status().ok()) return false;
-  if (c.b.shape(a.q).rank() == 4 && c.b.shape(a.k).rank() == 4 && c.b.shape(a.v).rank() == 4) return true;
+  if (c.b.shape(a.q).rank() == 4 && c.b.shape(a.k).rank() == 4 && c.b.shape(a.v).rank() == 4)
+    return true;
   c.fail(invalid("[sdpa] query, key and value must have rank 4"));
   return false;
 }
@@ -82,7 +87,8 @@ double default_scale(OpContext& c, const Attention& a) {
   return 1.0 / std::sqrt(static_cast<double>(c.b.shape(a.q)[3]));
 }
 
-// query, key, value, bias, dropout, causal, debug, scale, rng -> output, logsumexp, ..., seed (6), offset (7)
+// query, key, value, bias, dropout, causal, debug, scale, rng -> output, logsumexp, ..., seed (6),
+// offset (7)
 void lower_forward(OpContext& c) {
   Attention a{c.read_next(), c.read_next(), c.read_next(), c.read_next_optional(), {}};
   a.attrs.dropout = number_or(c, 0);
@@ -91,8 +97,10 @@ void lower_forward(OpContext& c) {
   if (!check(c, a)) return;
   a.attrs.scale = number_or(c, default_scale(c, a));
   a.attrs.has_bias = a.bias.has_value();
-  if (c.args.peek() == wire::Tag::rng) std::tie(a.key, a.offset) = c.rng();
-  else if (a.attrs.dropout > 0) return c.fail(invalid("[sdpa] dropout without a generator"));
+  if (c.args.peek() == wire::Tag::rng)
+    std::tie(a.key, a.offset) = c.rng();
+  else if (a.attrs.dropout > 0)
+    return c.fail(invalid("[sdpa] dropout without a generator"));
   if (a.key != ir::ValueId::none) c.put(6, a.key), c.put(7, a.offset);
   if (c.b.dtype(a.q) != DType::f64) {
     auto operands = operands_of(a, {});
@@ -104,7 +112,8 @@ void lower_forward(OpContext& c) {
   if (auto mask = dropout_mask(c, a, p)) p = p * *mask;
   Expr o = batched_dot(c, p, per_head(c, a.v, p.shape()[1]), 3, 2);
   c.put(0, o.v);
-  if (c.wants(1)) c.put(1, c.b.constant(0, c.output_dtype(1), c.output_shape(1)));  // its backward recomputes
+  if (c.wants(1))
+    c.put(1, c.b.constant(0, c.output_dtype(1), c.output_shape(1)));  // its backward recomputes
 }
 
 // Sums the heads of a group: [B, H, K, E] -> [B, G, K, E].
@@ -143,7 +152,8 @@ void written_out(OpContext& c, const Attention& a, ir::ValueId grad, bool all) {
   c.put(3, c.b.reshape(missing.empty() ? ds.v : c.b.reduce(ReduceKind::sum, ds.v, missing), bias));
 }
 
-// grad, query, key, value, bias, mask, out, logsumexp, cum_q, cum_k, max_q, max_k, dropout, causal, seed, offset, scale
+// grad, query, key, value, bias, mask, out, logsumexp, cum_q, cum_k, max_q, max_k, dropout, causal,
+// seed, offset, scale
 void lower_backward(OpContext& c) {
   ir::ValueId grad = c.read_next();
   Attention a{c.read_next(), c.read_next(), c.read_next(), c.read_next_optional(), {}};

@@ -42,7 +42,9 @@ StatusOr<ir::Graph> lower(const wire::Segment& segment, std::span<const uint32_t
     builder.set_source(static_cast<uint32_t>(op));
     auto row = op_map().find(segment.names[segment.op_name[op]]);
     if (row == op_map().end())
-      return at_op(segment, op, unimplemented("the server does not have this operator; run it on the CPU: x.cpu()"));
+      return at_op(
+          segment, op,
+          unimplemented("the server does not have this operator; run it on the CPU: x.cpu()"));
     OpContext context(replay, segment, op, &scalar_index);
     row->second.lower(context);
     if (context.args.failed())

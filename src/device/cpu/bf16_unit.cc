@@ -12,12 +12,6 @@ namespace {
 
 constexpr int kPairs = kBf16Depth / 2;
 
-MOAI_INLINE __mmask32 first_depths(int64_t n) {
-  return n >= kBf16Depth ? 0xffffffffu : static_cast<__mmask32>((1u << n) - 1);
-}
-MOAI_INLINE __mmask16 first_of(int64_t n) {
-  return static_cast<__mmask16>(n >= kBf16Lines ? 0xffffu : n <= 0 ? 0 : (1u << n) - 1);
-}
 typedef uint16_t Half16 __attribute__((vector_size(32)));
 typedef uint32_t Word16 __attribute__((vector_size(64)));
 
@@ -36,7 +30,7 @@ MOAI_INLINE void store_tile(const Row16 (&r)[16], uint16_t* out) {
 // Lines of neighbouring depths; `lines` and `depth` are what is left of the matrix.
 template <class At>
 MOAI_INLINE void read_lines(At&& at, int64_t lines, int64_t depth, Row16 (&r)[16]) {
-  const __mmask32 mask = first_depths(depth);
+  const __mmask32 mask = first_halves(depth);
 #pragma GCC unroll 16
   for (int i = 0; i < 16; i++)
     r[i] = i < lines ? reinterpret_cast<Row16>(_mm512_maskz_loadu_epi16(mask, at(i))) : Row16{};
@@ -44,7 +38,7 @@ MOAI_INLINE void read_lines(At&& at, int64_t lines, int64_t depth, Row16 (&r)[16
 // Depths of neighbouring lines.
 template <class At>
 MOAI_INLINE void read_rows(At&& at, int64_t lines, int64_t depth, Row16 (&r)[16]) {
-  const __mmask16 mask = first_of(lines);
+  const __mmask16 mask = first_lanes(lines);
 #pragma GCC unroll 16
   for (int p = 0; p < kPairs; p++) {
     const __m256i none = _mm256_setzero_si256();
@@ -83,25 +77,27 @@ void pack(Bf16Side side, const uint16_t* from, int64_t line_step, int64_t depth_
     }
 }
 
-void pack_lines(const uint16_t* from, const int32_t* offsets, int64_t lines, int64_t depth,
-                uint16_t* out) {
+// read(p, first, r): the tile of the depth from p on and the lines from `first` on.
+template <class Read>
+MOAI_INLINE void pack_offsets(int64_t depth, uint16_t* out, Read&& read) {
   for (int64_t p = 0; p < depth; p += kBf16Depth)
     for (int64_t first = 0; first < kBf16Panel; first += kBf16Lines, out += kBf16Tile) {
       Row16 r[16];
-      const int32_t* at = offsets + first;
-      read_lines([&](int i) { return from + at[i] + p; }, lines - first, depth - p, r);
+      read(p, first, r);
       store_tile(r, out);
     }
 }
+void pack_lines(const uint16_t* from, const int32_t* offsets, int64_t lines, int64_t depth,
+                uint16_t* out) {
+  pack_offsets(depth, out, [&](int64_t p, int64_t first, Row16(&r)[16]) {
+    read_lines([&](int i) { return from + offsets[first + i] + p; }, lines - first, depth - p, r);
+  });
+}
 void pack_rows(const uint16_t* from, const int32_t* offsets, int64_t lines, int64_t depth,
                uint16_t* out) {
-  for (int64_t p = 0; p < depth; p += kBf16Depth)
-    for (int64_t first = 0; first < kBf16Panel; first += kBf16Lines, out += kBf16Tile) {
-      Row16 r[16];
-      const int32_t* at = offsets + p;
-      read_rows([&](int q) { return from + at[q] + first; }, lines - first, depth - p, r);
-      store_tile(r, out);
-    }
+  pack_offsets(depth, out, [&](int64_t p, int64_t first, Row16(&r)[16]) {
+    read_rows([&](int q) { return from + offsets[p + q] + first; }, lines - first, depth - p, r);
+  });
 }
 
 void copy_padded(const ConvImage& image, const uint16_t* x, uint16_t* out) {
@@ -112,7 +108,7 @@ void narrow(const float* from, int64_t from_row, int64_t rows, int64_t cols, uin
             int64_t to_row) {
   for (int64_t i = 0; i < rows; i++, from += from_row, to += to_row)
     for (int64_t j = 0; j < cols; j += kBf16Lines) {
-      const __mmask16 mask = first_of(cols - j);
+      const __mmask16 mask = first_lanes(cols - j);
       const __m512 x = _mm512_maskz_loadu_ps(mask, from + j);
       _mm256_mask_storeu_epi16(to + j, mask, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
     }

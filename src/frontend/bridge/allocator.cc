@@ -4,6 +4,7 @@
 #include <c10/core/CachingDeviceAllocator.h>
 
 #include <algorithm>
+#include <memory>
 #include <mutex>
 #include <unordered_map>
 
@@ -15,7 +16,7 @@
 namespace moai::bridge {
 namespace {
 
-// A single allocation this large asks the server for its size at once.
+// Once this much is alive the server is asked for its size.
 constexpr size_t kAskBytes = size_t{256} << 20;
 
 struct Memory {
@@ -29,15 +30,9 @@ Memory& memory() {
   return *m;
 }
 
-uint64_t live_bytes() {
-  std::lock_guard lock(memory().mutex);
-  return memory().counts.live_bytes;
-}
-
 // Throws out of memory at the line that asks for too much, where a program that probes for the largest batch looks
-// for it. What is alive may be more than the device holds only as long as nothing was computed: then it is.
-void check_fits(size_t bytes) {
-  const uint64_t live = live_bytes();
+// for it. More than the device holds may be alive as long as it is only recorded: computing it shows whether it fits.
+void check_fits(uint64_t live, size_t bytes) {
   const uint64_t total = runtime().total_memory(/*may_connect=*/live + bytes >= kAskBytes);
   if (total == 0 || live + bytes <= total) return;
   if (bytes <= total) return runtime().synchronize();
@@ -66,31 +61,29 @@ void free_storage(void* context) {
 }
 
 frontend::Storage* new_storage(size_t bytes) {
-  Memory& m = memory();
-  void* address = nullptr;
-  if (bytes) {
-    check_fits(bytes);
-    std::lock_guard lock(m.mutex);
-    address = m.addresses.take(bytes);
-    if (!address) throw_out_of_memory(bytes, 0, m.counts.live_bytes);
-    MemoryCounts& c = m.counts;
-    c.live_bytes += bytes;
-    c.allocated_bytes += bytes;
-    c.allocations++;
-    c.live_count++;
-    c.peak_bytes = std::max(c.peak_bytes, c.live_bytes);
-    c.peak_count = std::max(c.peak_count, c.live_count);
-    c.reserved_bytes = std::max(c.reserved_bytes, c.live_bytes);
-    c.reserved_peak_bytes = std::max(c.reserved_peak_bytes, c.reserved_bytes);
-  }
-  auto* storage = new frontend::Storage();
+  auto storage = std::make_unique<frontend::Storage>();
   storage->bytes = bytes;
-  storage->address = address;
-  if (address) {
-    std::lock_guard lock(m.mutex);
-    m.by_address[address] = storage;
+  if (bytes == 0) return storage.release();
+  Memory& m = memory();
+  std::unique_lock lock(m.mutex);
+  if (const uint64_t live = m.counts.live_bytes; live + bytes > runtime().known_memory()) {
+    lock.unlock();  // never wait under it
+    check_fits(live, bytes);
+    lock.lock();
   }
-  return storage;
+  storage->address = m.addresses.take(bytes);
+  if (!storage->address) throw_out_of_memory(bytes, 0, m.counts.live_bytes);
+  MemoryCounts& c = m.counts;
+  c.live_bytes += bytes;
+  c.allocated_bytes += bytes;
+  c.allocations++;
+  c.live_count++;
+  c.peak_bytes = std::max(c.peak_bytes, c.live_bytes);
+  c.peak_count = std::max(c.peak_count, c.live_count);
+  c.reserved_bytes = std::max(c.reserved_bytes, c.live_bytes);
+  c.reserved_peak_bytes = std::max(c.reserved_peak_bytes, c.reserved_bytes);
+  m.by_address[storage->address] = storage.get();
+  return storage.release();
 }
 
 c10::CachingAllocator::Stat stat(uint64_t current, uint64_t peak, uint64_t allocated, uint64_t freed) {

@@ -44,6 +44,9 @@ class Runtime {
   // Memory of the accelerator; connects. 0 while nothing is known and `may_connect` is false.
   uint64_t total_memory(bool may_connect);
 
+  // The same as far as it is known without asking: 0 before.
+  uint64_t known_memory() const { return total_memory_.load(std::memory_order_relaxed); }
+
   // In a fork child: a copy of a live connection must not be touched, so the device is gone there.
   void forked_in_child();
 
