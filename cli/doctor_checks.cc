@@ -12,9 +12,9 @@
 
 #include "cli/bridge_path.h"
 #include "moai/limits.h"
+#include "src/base/memory_text.h"
 #include "src/device/open/open.h"
 #include "src/engine/memory_size.h"
-#include "src/base/memory_text.h"
 #include "transport/open/open.h"
 #include "transport/socket_pair.h"
 
@@ -42,8 +42,7 @@ Finding check_processor() {
 
 Finding check_memory() {
   uint64_t bytes = engine::default_memory_bytes();
-  Finding finding{Grade::ok, "memory", format_bytes(bytes) + " would be the accelerator's",
-                  ""};
+  Finding finding{Grade::ok, "memory", format_bytes(bytes) + " would be the accelerator's", ""};
   if (bytes >= uint64_t{1} << 30) return finding;
   finding.grade = Grade::note;
   finding.advice = "free some memory, or raise the memory limit of this container";
@@ -54,8 +53,8 @@ Finding check_locked_memory() {
   rlimit limit{};
   ::getrlimit(RLIMIT_MEMLOCK, &limit);
   if (limit.rlim_cur == RLIM_INFINITY) return {Grade::ok, "memlock", "unlimited", ""};
-  Finding finding{Grade::ok, "memlock",
-                  format_bytes(limit.rlim_cur) + " (only rdma needs more)", ""};
+  Finding finding{Grade::ok, "memlock", format_bytes(limit.rlim_cur) + " (only rdma needs more)",
+                  ""};
   if (limit.rlim_cur < (64u << 20)) {
     finding.grade = Grade::note;
     finding.advice = "for rdma: ulimit -l unlimited, or LimitMEMLOCK=infinity in the service";

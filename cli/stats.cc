@@ -48,8 +48,7 @@ std::string format_value(const nlohmann::json& value, const std::string& unit) {
     return std::to_string(sum) + " " + unit + (list.empty() ? "" : " (" + list + ")");
   }
   if (!value.is_number()) return value.dump();
-  if (unit == "bytes" && value.is_number_unsigned())
-    return format_bytes(value.get<uint64_t>());
+  if (unit == "bytes" && value.is_number_unsigned()) return format_bytes(value.get<uint64_t>());
   return value.dump() + (unit.empty() ? "" : " " + unit);
 }
 

@@ -1,4 +1,5 @@
-// The plan of a segment: per-device programs with a rank coordinate. One device for now: one program.
+// The plan of a segment: per-device programs with a rank coordinate. One device for now: one
+// program.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -20,9 +21,10 @@ struct RankProgram {
 };
 
 struct Plan {
-  std::vector<RankProgram> programs;     // by rank
-  std::vector<uint32_t> read_slots;      // storages that the program reads, ascending
-  std::vector<uint32_t> written_slots;   // storages that it writes (fresh ones and updates), ascending
+  std::vector<RankProgram> programs;  // by rank
+  std::vector<uint32_t> read_slots;   // storages that the program reads, ascending
+  std::vector<uint32_t>
+      written_slots;  // storages that it writes (fresh ones and updates), ascending
   uint32_t scalar_count = 0;
   std::vector<uint8_t> scalar_is_real;
 };

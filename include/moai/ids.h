@@ -5,7 +5,8 @@
 
 namespace moai {
 
-// A storage of one session. Given by the client in order of first appearance, never reused; 0 is none.
+// A storage of one session. Given by the client in order of first appearance, never reused; 0 is
+// none.
 enum class StorageId : uint64_t { none = 0 };
 
 // Names a segment: 128-bit hash of its records.

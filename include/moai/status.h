@@ -9,18 +9,18 @@ namespace moai {
 
 enum class StatusCode : uint8_t {
   ok,
-  invalid_argument,     // a person or a peer gave something malformed
-  not_found,            // a name, file or id that does not exist
-  unimplemented,        // op, dtype or layout without a lowering
-  resource_exhausted,   // memory or another limit; nothing was changed
-  out_of_range,         // an index on the device outside its bounds (sticky)
-  unavailable,          // peer lost, server absent
-  deadline_exceeded,    // a wait reached its deadline
-  again,                // no credit or no data now; try later
-  permission_denied,    // token or uid refused
-  version_mismatch,     // the peer speaks another version
-  interrupted,          // a signal asks the waiting thread to return
-  internal,             // our own bug
+  invalid_argument,    // a person or a peer gave something malformed
+  not_found,           // a name, file or id that does not exist
+  unimplemented,       // op, dtype or layout without a lowering
+  resource_exhausted,  // memory or another limit; nothing was changed
+  out_of_range,        // an index on the device outside its bounds (sticky)
+  unavailable,         // peer lost, server absent
+  deadline_exceeded,   // a wait reached its deadline
+  again,               // no credit or no data now; try later
+  permission_denied,   // token or uid refused
+  version_mismatch,    // the peer speaks another version
+  interrupted,         // a signal asks the waiting thread to return
+  internal,            // our own bug
 };
 
 const char* to_string(StatusCode code);
@@ -29,8 +29,7 @@ const char* to_string(StatusCode code);
 class [[nodiscard]] Status {
  public:
   Status() = default;
-  Status(StatusCode code, std::string message)
-      : code_(code), message_(std::move(message)) {}
+  Status(StatusCode code, std::string message) : code_(code), message_(std::move(message)) {}
   bool ok() const { return code_ == StatusCode::ok; }
   StatusCode code() const { return code_; }
   const std::string& message() const { return message_; }
@@ -43,18 +42,10 @@ class [[nodiscard]] Status {
 };
 
 inline Status ok_status() { return {}; }
-inline Status invalid(std::string m) {
-  return {StatusCode::invalid_argument, std::move(m)};
-}
-inline Status unimplemented(std::string m) {
-  return {StatusCode::unimplemented, std::move(m)};
-}
-inline Status internal_error(std::string m) {
-  return {StatusCode::internal, std::move(m)};
-}
-inline Status unavailable(std::string m) {
-  return {StatusCode::unavailable, std::move(m)};
-}
+inline Status invalid(std::string m) { return {StatusCode::invalid_argument, std::move(m)}; }
+inline Status unimplemented(std::string m) { return {StatusCode::unimplemented, std::move(m)}; }
+inline Status internal_error(std::string m) { return {StatusCode::internal, std::move(m)}; }
+inline Status unavailable(std::string m) { return {StatusCode::unavailable, std::move(m)}; }
 
 // A value or the Status that says why there is none.
 template <class T>
@@ -79,11 +70,9 @@ class [[nodiscard]] StatusOr {
 
 #define MOAI_CONCAT_(a, b) a##b
 #define MOAI_CONCAT(a, b) MOAI_CONCAT_(a, b)
-#define MOAI_RETURN_IF_ERROR(expr)                   \
-  do {                                               \
-    if (::moai::Status moai_status = (expr);         \
-        !moai_status.ok())                           \
-      return moai_status;                            \
+#define MOAI_RETURN_IF_ERROR(expr)                                                  \
+  do {                                                                              \
+    if (::moai::Status moai_status = (expr); !moai_status.ok()) return moai_status; \
   } while (false)
 #define MOAI_ASSIGN_OR_RETURN(lhs, expr) \
   MOAI_ASSIGN_OR_RETURN_(MOAI_CONCAT(moai_or_, __LINE__), lhs, expr)

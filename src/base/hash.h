@@ -9,7 +9,8 @@
 
 namespace moai {
 
-// Folds the 128-bit product, as in Wang Yi's wyhash (public domain): one multiplication a word and lane.
+// Folds the 128-bit product, as in Wang Yi's wyhash (public domain): one multiplication a word and
+// lane.
 constexpr uint64_t fold_multiply(uint64_t a, uint64_t b) {
   unsigned __int128 p = static_cast<unsigned __int128>(a) * b;
   return static_cast<uint64_t>(p) ^ static_cast<uint64_t>(p >> 64);

@@ -1,4 +1,5 @@
-// Lines for people on stderr: "[info] text". A line is one write, so processes do not mix inside it.
+// Lines for people on stderr: "[info] text". A line is one write, so processes do not mix inside
+// it.
 #pragma once
 #include <string_view>
 

@@ -132,8 +132,7 @@ std::string op_text(const wire::Segment& segment, uint32_t op) {
 Failure failure_of(const Status& status, const wire::Segment& segment, uint32_t op) {
   const bool is_sticky = status.code() != StatusCode::resource_exhausted;
   if (op >= segment.op_count()) return {status, is_sticky};
-  return {Status(status.code(), op_text(segment, op) + ": " + status.message()),
-          is_sticky, op};
+  return {Status(status.code(), op_text(segment, op) + ": " + status.message()), is_sticky, op};
 }
 
 }  // namespace

@@ -1,22 +1,33 @@
-// The client's end of a session: connects at first use, hands segments over, reads back. No PyTorch here.
+// The client's end of a session: connects at first use, hands segments over, reads back. No PyTorch
+// here.
 //
 // What both ends agree on beyond the structs of src/wire/messages.h:
-// * The sequence number of a message is its place in the session: each end counts the messages that the client
-//   sent after the handshake, of every kind, the first is 1. Done, Error and NeedSegment mean this number.
-// * Segment_end always binds whole and defines its segment, again if need be. An Execute binds the difference only
-//   if its segment is among the kRecentSegments different ones most recently named by Execute or segment_end, in
-//   message order. An error that was raised empties that list at the client: it starts whole again.
-// * An Execute with segment {0, 0} runs nothing and only carries deaths; it does not enter the list.
-// * Ops come in pieces that an appender may join blindly: only the first begins at row 0; names, texts, slots and
-//   views may come earlier or later than the rows that use them. scalar_count is that of the whole segment in each.
-// * Upload ranges come back by WindowFree alone. Windows, also those for a WindowWant, serve any upload that fits
+// * The sequence number of a message is its place in the session: each end counts the messages that
+// the client
+//   sent after the handshake, of every kind, the first is 1. Done, Error and NeedSegment mean this
+//   number.
+// * Segment_end always binds whole and defines its segment, again if need be. An Execute binds the
+// difference only
+//   if its segment is among the kRecentSegments different ones most recently named by Execute or
+//   segment_end, in message order. An error that was raised empties that list at the client: it
+//   starts whole again.
+// * An Execute with segment {0, 0} runs nothing and only carries deaths; it does not enter the
+// list.
+// * Ops come in pieces that an appender may join blindly: only the first begins at row 0; names,
+// texts, slots and
+//   views may come earlier or later than the rows that use them. scalar_count is that of the whole
+//   segment in each.
+// * Upload ranges come back by WindowFree alone. Windows, also those for a WindowWant, serve any
+// upload that fits
 //   until window_revoke, whose body is WindowFree{handle}.
 // * Hints{"ping"} is answered by Note{"ping"} at once, whatever runs.
-// * Executions, reads and syncs that are sent after a failed message and before ErrorSeen are dropped: nobody waits
+// * Executions, reads and syncs that are sent after a failed message and before ErrorSeen are
+// dropped: nobody waits
 //   for them.
 //
-// Thread rule: all functions may be called from any thread. Calls that wait take a poll function that the
-// caller's thread runs every 50 ms (signals); returning false ends the wait with `interrupted`.
+// Thread rule: all functions may be called from any thread. Calls that wait take a poll function
+// that the caller's thread runs every 50 ms (signals); returning false ends the wait with
+// `interrupted`.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -31,12 +42,12 @@
 namespace moai::frontend {
 
 struct SessionOptions {
-  std::string server;        // URL[,URL...]; empty: nothing configured
-  std::string command;       // for moreh-smi
-  std::string trace_path;    // spans go there; empty: none
+  std::string server;      // URL[,URL...]; empty: nothing configured
+  std::string command;     // for moreh-smi
+  std::string trace_path;  // spans go there; empty: none
   double connect_seconds = 30;
   double silence_seconds = 10;  // nothing heard for so long, pings included: the server is lost
-  std::function<bool()> poll;  // false: stop waiting
+  std::function<bool()> poll;   // false: stop waiting
 };
 
 // What the worker said about itself in its last Done.
@@ -49,7 +60,7 @@ struct WorkerCounters {
 struct SessionCounters {
   uint64_t steps = 0, ops_recorded = 0, views = 0, blocking_round_trips = 0;
   uint64_t bytes_up = 0, bytes_down = 0;
-  uint64_t segments_compiled = 0, segments_reused = 0;   // unknown at their cut, known
+  uint64_t segments_compiled = 0, segments_reused = 0;  // unknown at their cut, known
   uint64_t frames_sent = 0, frames_received = 0;
   uint64_t waits_read = 0, waits_sync = 0, waits_upload = 0, waits_run_ahead = 0, waits_memory = 0;
   std::string transport;
@@ -71,10 +82,11 @@ class Session {
   virtual StatusOr<bool> supports(const std::string& name, DType dtype) = 0;
   virtual StatusOr<MemoryInfo> memory() = 0;  // connects
 
-  // Hand-over of a cut segment; `execute` binds it whole. Encodes it only if the server does not know it yet, and
-  // sends the difference of the bindings where it can. Waits only while more than kUnfinishedSegmentsMax are
-  // unfinished, or for the memory of a large new segment. A pending error is returned here, after the hand-over:
-  // the segment is never lost, nor when the wait is interrupted.
+  // Hand-over of a cut segment; `execute` binds it whole. Encodes it only if the server does not
+  // know it yet, and sends the difference of the bindings where it can. Waits only while more than
+  // kUnfinishedSegmentsMax are unfinished, or for the memory of a large new segment. A pending
+  // error is returned here, after the hand-over: the segment is never lost, nor when the wait is
+  // interrupted.
   virtual Status submit(const wire::Segment& segment, wire::Execute execute, bool is_step) = 0;
   // A new storage with these bytes; `data` may be reused when it returns.
   virtual Status upload(uint64_t storage, std::span<const std::byte> data) = 0;

@@ -1,6 +1,7 @@
-// Typed construction of a graph: what lowerings and tests call. Folds what costs nothing to fold (identity
-// reshape, transpose, convert, slice, broadcast of equal shape; a product over nothing, a scatter of nothing). The first failure is kept in status() and
-// later calls return ValueId::none, so a lowering checks once.
+// Typed construction of a graph: what lowerings and tests call. Folds what costs nothing to fold
+// (identity reshape, transpose, convert, slice, broadcast of equal shape; a product over nothing, a
+// scatter of nothing). The first failure is kept in status() and later calls return ValueId::none,
+// so a lowering checks once.
 #pragma once
 #include <array>
 #include <span>
@@ -14,7 +15,9 @@ class Builder {
  public:
   explicit Builder(Graph& graph) : graph_(graph) {}
   const Status& status() const { return status_; }
-  void fail(Status s) { if (status_.ok()) status_ = std::move(s); }
+  void fail(Status s) {
+    if (status_.ok()) status_ = std::move(s);
+  }
   void set_source(uint32_t op_index) { source_ = op_index; }
   const Type& type(ValueId v) const;
   DType dtype(ValueId v) const { return type(v).dtype; }
@@ -43,8 +46,8 @@ class Builder {
   ValueId concat(std::span<const ValueId> parts, int axis);
   ValueId reverse(ValueId a, const Shape& axes);
 
-  ValueId reduce(ReduceKind kind, ValueId a, const Shape& axes);           // axes dropped
-  ValueId reduce_keep(ReduceKind kind, ValueId a, const Shape& axes);      // axes kept with size 1
+  ValueId reduce(ReduceKind kind, ValueId a, const Shape& axes);       // axes dropped
+  ValueId reduce_keep(ReduceKind kind, ValueId a, const Shape& axes);  // axes kept with size 1
   ValueId arg_reduce(ReduceKind kind, ValueId a, int axis);
   ValueId reduce_window(ValueId a, const WindowAttrs& attrs);
   std::pair<ValueId, ValueId> max_pool_idx(ValueId a, const WindowAttrs& attrs);

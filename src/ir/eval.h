@@ -15,7 +15,8 @@ struct Tensor {
   std::vector<std::byte> data;
 };
 
-// inputs: one per graph input, in order. Returns one tensor per graph output, in order. Sums in f64.
+// inputs: one per graph input, in order. Returns one tensor per graph output, in order. Sums in
+// f64.
 StatusOr<std::vector<Tensor>> eval(const Graph&, std::span<const Tensor> inputs);
 
 // Access to an element as double or int64, whatever the dtype.

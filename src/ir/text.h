@@ -1,4 +1,5 @@
-// Text form of a graph: how programs travel, are cached, dumped and compared. parse() reads untrusted text.
+// Text form of a graph: how programs travel, are cached, dumped and compared. parse() reads
+// untrusted text.
 #pragma once
 #include <string>
 #include <string_view>

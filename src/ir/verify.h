@@ -4,7 +4,8 @@
 
 namespace moai::ir {
 
-// Operands are defined before use, types are what infer() says, outputs exist, slots are written once.
+// Operands are defined before use, types are what infer() says, outputs exist, slots are written
+// once.
 Status verify(const Graph&);
 
 }  // namespace moai::ir

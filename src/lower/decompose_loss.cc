@@ -76,7 +76,8 @@ void lower_huber_backward(OpContext& c) {  // grad, self, target, reduction, del
   c.finish((g * maximum(minimum(d, delta), -delta)).v);
 }
 
-// Tensors loaded together although some of them may be None; at[i]: where tensor i is in values, or -1.
+// Tensors loaded together although some of them may be None; at[i]: where tensor i is in values, or
+// -1.
 struct Loaded {
   std::vector<Expr> values;
   std::vector<int> at;

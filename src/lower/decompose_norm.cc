@@ -1,5 +1,5 @@
-// Softmax and the norms, computed in f32 for f16 and bf16 and rounded once. Written as reductions over the
-// normalized axes, broadcast back, so that fusion makes row programs of them.
+// Softmax and the norms, computed in f32 for f16 and bf16 and rounded once. Written as reductions
+// over the normalized axes, broadcast back, so that fusion makes row programs of them.
 #include <limits>
 
 #include "src/lower/operands.h"
@@ -64,7 +64,6 @@ void lower_softmax_backward(OpContext& c) {  // grad, output, dim, input dtype
   c.finish((is_scalar ? d.reshape({}) : d).v);
 }
 
-
 // Output i in the shape it has there: what is computed over rows or channels has as many elements.
 void put_as_shown(OpContext& c, size_t i, ir::ValueId value) {
   if (c.wants(i) && c.b.status().ok()) c.put(i, c.b.reshape(value, c.output_shape(i)));
@@ -95,19 +94,22 @@ void lower_layer_norm(OpContext& c) {  // input, normalized_shape, weight, bias,
   put_as_shown(c, 0, y.v), put_as_shown(c, 1, mean.v), put_as_shown(c, 2, rstd.v);
 }
 
-void lower_layer_norm_backward(OpContext& c) {  // grad, input, normalized_shape, mean, rstd, weight, bias, mask
+void lower_layer_norm_backward(
+    OpContext& c) {  // grad, input, normalized_shape, mean, rstd, weight, bias, mask
   Expr g = wide_next(c), x = wide_next(c);
   auto normalized = c.args.integers();
   Expr mean = wide_next(c), rstd = wide_next(c);
   auto w = wide_next_optional(c);
-  if (!normalized || !c.b.status().ok()) return c.fail(invalid("[native_layer_norm_backward] normalized_shape is missing"));
+  if (!normalized || !c.b.status().ok())
+    return c.fail(invalid("[native_layer_norm_backward] normalized_shape is missing"));
   Shape rows = flat_rows(x.shape(), static_cast<int>(normalized->size())), column = {rows[0], 1};
   g = g.reshape(rows), x = x.reshape(rows);
   rstd = rstd.to(x.dtype()).reshape(column).broadcast_to(rows);
   Expr xhat = (x - mean.to(x.dtype()).reshape(column).broadcast_to(rows)) * rstd;
   if (c.wants(0)) {
     Expr gw = w ? g * w->to(x.dtype()).reshape({rows[1]}).broadcast_to(rows) : g;
-    Expr a = mean_keep(gw, {1}).broadcast_to(rows), b = mean_keep(gw * xhat, {1}).broadcast_to(rows);
+    Expr a = mean_keep(gw, {1}).broadcast_to(rows),
+         b = mean_keep(gw * xhat, {1}).broadcast_to(rows);
     put_as_shown(c, 0, ((gw - a - xhat * b) * rstd).v);
   }
   if (c.wants(1)) put_as_shown(c, 1, sum_of(g * xhat, {0}).v);
@@ -126,11 +128,12 @@ Shape channels(const Shape& s) {
   return {s[0], s[1], spatial};
 }
 
-// input, weight, bias, running_mean, running_var, training, momentum, eps. Outputs: result, mean, invstd, and
-// in training the running statistics when they are there.
+// input, weight, bias, running_mean, running_var, training, momentum, eps. Outputs: result, mean,
+// invstd, and in training the running statistics when they are there.
 void lower_batch_norm(OpContext& c) {
   Expr x = wide_next(c);
-  auto w = wide_next_optional(c), bias = wide_next_optional(c), old_mean = wide_next_optional(c), old_var = wide_next_optional(c);
+  auto w = wide_next_optional(c), bias = wide_next_optional(c), old_mean = wide_next_optional(c),
+       old_var = wide_next_optional(c);
   bool training = c.args.integer_or(0) != 0;
   if (x.rank() < 2) return c.fail(invalid("[native_batch_norm] the input has rank below 2"));
   Shape s = channels(x.shape()), axes = {0, 2}, per = {s[1]};
@@ -149,7 +152,8 @@ void lower_batch_norm(OpContext& c) {
   put_as_shown(c, 0, y.v);
   if (!training) return;
   put_as_shown(c, 1, mean.v), put_as_shown(c, 2, invstd.v);
-  if (old_mean && c.wants(3)) put_as_shown(c, 3, ((1.0 - momentum) * old_mean->to(x.dtype()) + momentum * mean).v);
+  if (old_mean && c.wants(3))
+    put_as_shown(c, 3, ((1.0 - momentum) * old_mean->to(x.dtype()) + momentum * mean).v);
   if (old_var && c.wants(4)) {
     Expr unbiased = var * (n > 1 ? n / (n - 1) : std::numeric_limits<double>::quiet_NaN());
     put_as_shown(c, 4, ((1.0 - momentum) * old_var->to(x.dtype()) + momentum * unbiased).v);
@@ -162,7 +166,8 @@ void lower_batch_norm_backward(OpContext& c) {
   auto w = wide_next_optional(c), run_mean = wide_next_optional(c), run_var = wide_next_optional(c);
   auto mean = wide_next_optional(c), invstd = wide_next_optional(c);
   bool training = c.args.integer_or(0) != 0;
-  if (x.rank() < 2) return c.fail(invalid("[native_batch_norm_backward] the input has rank below 2"));
+  if (x.rank() < 2)
+    return c.fail(invalid("[native_batch_norm_backward] the input has rank below 2"));
   Shape s = channels(x.shape()), axes = {0, 2}, per = {s[1]};
   g = g.reshape(s), x = x.reshape(s);
   Expr eps = number(c, x.dtype(), per);
@@ -170,7 +175,8 @@ void lower_batch_norm_backward(OpContext& c) {
     mean = *run_mean;
     invstd = inverse_root(run_var->to(x.dtype()) + eps);
   }
-  if (!mean || !invstd) return c.fail(invalid("[native_batch_norm_backward] the statistics are missing"));
+  if (!mean || !invstd)
+    return c.fail(invalid("[native_batch_norm_backward] the statistics are missing"));
   Expr inv = invstd->to(x.dtype());
   Expr xhat = (x - over_channels(mean->to(x.dtype()), s)) * over_channels(inv, s);
   Expr sum_g = sum_of(g, axes), sum_gx = sum_of(g * xhat, axes);
@@ -178,7 +184,8 @@ void lower_batch_norm_backward(OpContext& c) {
   if (c.wants(0)) {
     double n = static_cast<double>(s[0] * s[2]);
     Expr d = g;
-    if (training) d = g - over_channels(sum_g * (1.0 / n), s) - xhat * over_channels(sum_gx * (1.0 / n), s);
+    if (training)
+      d = g - over_channels(sum_g * (1.0 / n), s) - xhat * over_channels(sum_gx * (1.0 / n), s);
     put_as_shown(c, 0, (d * over_channels(scale, s)).v);
   }
   if (c.wants(1)) put_as_shown(c, 1, sum_gx.v);
@@ -213,7 +220,8 @@ void lower_group_norm(OpContext& c) {  // input, weight, bias, N, C, HxW, group,
   put_as_shown(c, 0, y.v), put_as_shown(c, 1, mean.v), put_as_shown(c, 2, rstd.v);
 }
 
-void lower_group_norm_backward(OpContext& c) {  // grad, input, mean, rstd, weight, N, C, HxW, group, mask
+void lower_group_norm_backward(
+    OpContext& c) {  // grad, input, mean, rstd, weight, N, C, HxW, group, mask
   Expr g = wide_next(c), x = wide_next(c), mean = wide_next(c), rstd = wide_next(c);
   auto w = wide_next_optional(c);
   Groups s = read_groups(c);
@@ -224,7 +232,8 @@ void lower_group_norm_backward(OpContext& c) {  // grad, input, mean, rstd, weig
   Expr gc = g.reshape(s.channels()), xc = xhat.reshape(s.channels());
   if (c.wants(0)) {
     Expr gw = (w ? gc * over_channels(w->to(x.dtype()), s.channels()) : gc).reshape(rows);
-    Expr a = mean_keep(gw, {1}).broadcast_to(rows), b = mean_keep(gw * xhat, {1}).broadcast_to(rows);
+    Expr a = mean_keep(gw, {1}).broadcast_to(rows),
+         b = mean_keep(gw * xhat, {1}).broadcast_to(rows);
     put_as_shown(c, 0, ((gw - a - xhat * b) * r).v);
   }
   if (c.wants(1)) put_as_shown(c, 1, sum_of(gc * xc, {0, 2}).v);

@@ -1,5 +1,5 @@
-// The fused LSTM and GRU cells that PyTorch issues on a cuda device: pointwise over the gates. What the
-// workspaces hold is our own choice: the backward here is their only reader.
+// The fused LSTM and GRU cells that PyTorch issues on a cuda device: pointwise over the gates. What
+// the workspaces hold is our own choice: the backward here is their only reader.
 #include <vector>
 
 #include "src/lower/operands.h"
@@ -24,8 +24,8 @@ Expr gates(OpContext& c, Expr x, const std::optional<Expr>& bias) {
 }
 bool is_matrix(OpContext& c, Expr x, int64_t blocks) {
   if (c.b.status().ok() && x.rank() == 2 && x.shape()[1] % blocks == 0) return true;
-  c.fail(invalid("[" + std::string(c.name()) + "] the gates are no matrix of " + std::to_string(blocks) +
-                 " blocks"));
+  c.fail(invalid("[" + std::string(c.name()) + "] the gates are no matrix of " +
+                 std::to_string(blocks) + " blocks"));
   return false;
 }
 
@@ -48,16 +48,18 @@ void lower_lstm_cell_backward(OpContext& c) {
   Expr cx = wide_next(c), cy = wide_next(c), w = wide_next(c);
   if (!is_matrix(c, w, 4)) return;
   int64_t n = w.shape()[1] / 4;
-  Expr i = column_block(w, 0, n), f = column_block(w, 1, n), g = column_block(w, 2, n), o = column_block(w, 3, n);
+  Expr i = column_block(w, 0, n), f = column_block(w, 1, n), g = column_block(w, 2, n),
+       o = column_block(w, 3, n);
   Expr t = tanh_of(cy), zero = cx.constant(0);
   Expr dh = ghy ? *ghy : zero;
   Expr dc = dh * o * (1.0 - t * t) + (gcy ? *gcy : zero);
-  Expr gates_grad = join(c, {dc * g * i * (1.0 - i), dc * cx * f * (1.0 - f), dc * i * (1.0 - g * g),
-                             dh * t * o * (1.0 - o)});
+  Expr gates_grad = join(c, {dc * g * i * (1.0 - i), dc * cx * f * (1.0 - f),
+                             dc * i * (1.0 - g * g), dh * t * o * (1.0 - o)});
   c.put(0, gates_grad.v), c.put(1, (dc * f).v), c.put(2, sum_of(gates_grad, {0}).v);
 }
 
-// input gates, hidden gates, hx, input bias, hidden bias -> hy, workspace (r z n hx and the hidden n gate)
+// input gates, hidden gates, hx, input bias, hidden bias -> hy, workspace (r z n hx and the hidden
+// n gate)
 void lower_gru_cell(OpContext& c) {
   Expr gi = wide_next(c), gh = wide_next(c), hx = wide_next(c);
   auto bi = wide_next_optional(c), bh = wide_next_optional(c);
@@ -71,7 +73,8 @@ void lower_gru_cell(OpContext& c) {
   c.put(0, (n + z * (hx - n)).v), c.put(1, join(c, {r, z, n, hx, hn}).v);
 }
 
-// grad hy, workspace, has_bias -> grad input gates, grad hidden gates, grad hx, grad input and hidden bias
+// grad hy, workspace, has_bias -> grad input gates, grad hidden gates, grad hx, grad input and
+// hidden bias
 void lower_gru_cell_backward(OpContext& c) {
   Expr g = wide_next(c), w = wide_next(c);
   if (!is_matrix(c, w, 5)) return;

@@ -1,4 +1,5 @@
-// What the lowering of one op sees: its arguments, reads and writes of storages as SSA values, a builder.
+// What the lowering of one op sees: its arguments, reads and writes of storages as SSA values, a
+// builder.
 #pragma once
 #include <optional>
 #include <span>
@@ -38,15 +39,16 @@ class OpContext {
   // Seed and offset of the op as 0-dim i64, wherever its generator stands among the arguments.
   std::pair<ir::ValueId, ir::ValueId> rng();
 
-  // The outputs of the op. Independent of `args`: may be asked at any time, and arguments that a lowering has
-  // no use for (layout, device ...) may stay unread.
+  // The outputs of the op. Independent of `args`: may be asked at any time, and arguments that a
+  // lowering has no use for (layout, device ...) may stay unread.
   const std::vector<std::optional<wire::TensorArg>>& outputs() const { return outputs_; }
   // Whether the op has arguments left to read; a defaulted tail may be missing.
   bool has_more() const { return args.peek() != wire::Tag::outputs && !args.at_end(); }
   // Type of output i as the client allocated it; f32 and rank 0, failed, where there is none.
   DType output_dtype(size_t i = 0);
   const Shape& output_shape(size_t i = 0);
-  // Makes `value` the contents of what the output shows: converts to its dtype; refuses another shape.
+  // Makes `value` the contents of what the output shows: converts to its dtype; refuses another
+  // shape.
   void write(const wire::TensorArg& output, ir::ValueId value);
   // Whether the caller wants output i: masks leave some out.
   bool wants(size_t i) const { return i < outputs_.size() && outputs_[i].has_value(); }
@@ -64,7 +66,7 @@ class OpContext {
   Replay& replay_;
   const wire::Segment& segment_;
   size_t op_;
-  uint32_t scalar_index_;  // of the next lifted value that `args` reads
+  uint32_t scalar_index_;              // of the next lifted value that `args` reads
   std::optional<uint32_t> rng_index_;  // lifted seed; the offset follows
   std::vector<std::optional<wire::TensorArg>> outputs_;
 };
@@ -81,9 +83,10 @@ struct OpRow {
   LowerFn lower;
 };
 
-inline constexpr uint32_t kFloats = mask_of(DType::f64) | mask_of(DType::f32) | mask_of(DType::f16) | mask_of(DType::bf16);
-inline constexpr uint32_t kIntegers =
-    mask_of(DType::i64) | mask_of(DType::i32) | mask_of(DType::i16) | mask_of(DType::i8) | mask_of(DType::u8);
+inline constexpr uint32_t kFloats =
+    mask_of(DType::f64) | mask_of(DType::f32) | mask_of(DType::f16) | mask_of(DType::bf16);
+inline constexpr uint32_t kIntegers = mask_of(DType::i64) | mask_of(DType::i32) |
+                                      mask_of(DType::i16) | mask_of(DType::i8) | mask_of(DType::u8);
 inline constexpr uint32_t kBool = mask_of(DType::boolean);
 inline constexpr uint32_t kNumbers = kFloats | kIntegers;
 inline constexpr uint32_t kAll = kNumbers | kBool;
@@ -93,23 +96,23 @@ std::span<const OpRow> pointwise_ops();   // aten_map.def and decompose_pointwis
 std::span<const OpRow> activation_ops();  // those with parameters, and their gradients
 std::span<const OpRow> create_ops();      // factories, copies, casts, fill
 std::span<const OpRow> reduce_ops();
-std::span<const OpRow> scan_ops();        // cumsum, cummax ...
-std::span<const OpRow> layout_ops();      // cat stack flip roll repeat, gradients of views
-std::span<const OpRow> index_ops();       // gather scatter index_select ...
-std::span<const OpRow> fancy_index_ops(); // index, index_put
-std::span<const OpRow> sort_ops();        // sort topk searchsorted ...
+std::span<const OpRow> scan_ops();         // cumsum, cummax ...
+std::span<const OpRow> layout_ops();       // cat stack flip roll repeat, gradients of views
+std::span<const OpRow> index_ops();        // gather scatter index_select ...
+std::span<const OpRow> fancy_index_ops();  // index, index_put
+std::span<const OpRow> sort_ops();         // sort topk searchsorted ...
 std::span<const OpRow> random_ops();
-std::span<const OpRow> foreach_ops();     // _foreach_*
-std::span<const OpRow> optimizer_ops();   // _fused_*, _amp_*
-std::span<const OpRow> matrix_ops();      // mm addmm bmm baddbmm dot mv ...
-std::span<const OpRow> conv_ops();        // convolution and its gradients
-std::span<const OpRow> pool_ops();        // max, average and adaptive pooling
-std::span<const OpRow> resize_ops();      // upsampling, padding
-std::span<const OpRow> embedding_ops();   // lookup in a table and its gradient
-std::span<const OpRow> norm_ops();        // softmax, batch, layer and group norm
-std::span<const OpRow> loss_ops();        // nll, bce, mse, smooth_l1, kl ...
-std::span<const OpRow> attention_ops();   // sdpa and its backward
-std::span<const OpRow> recurrent_ops();   // fused LSTM and GRU cells
+std::span<const OpRow> foreach_ops();    // _foreach_*
+std::span<const OpRow> optimizer_ops();  // _fused_*, _amp_*
+std::span<const OpRow> matrix_ops();     // mm addmm bmm baddbmm dot mv ...
+std::span<const OpRow> conv_ops();       // convolution and its gradients
+std::span<const OpRow> pool_ops();       // max, average and adaptive pooling
+std::span<const OpRow> resize_ops();     // upsampling, padding
+std::span<const OpRow> embedding_ops();  // lookup in a table and its gradient
+std::span<const OpRow> norm_ops();       // softmax, batch, layer and group norm
+std::span<const OpRow> loss_ops();       // nll, bce, mse, smooth_l1, kl ...
+std::span<const OpRow> attention_ops();  // sdpa and its backward
+std::span<const OpRow> recurrent_ops();  // fused LSTM and GRU cells
 
 // All rows, in the order of the families.
 std::vector<OpRow> all_ops();

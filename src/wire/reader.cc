@@ -77,7 +77,8 @@ std::optional<ScalarArg> ArgReader::scalar() {
     case Tag::none:
       if (at_ < end_) at_++;
       return std::nullopt;
-    case Tag::integer: case Tag::integer_wide:
+    case Tag::integer:
+    case Tag::integer_wide:
       s.kind = ScalarArg::Kind::integer;
       s.i = *integer();
       s.f = static_cast<double>(s.i);

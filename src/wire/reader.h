@@ -21,22 +21,24 @@ struct ScalarArg {
   int64_t i = 0;       // structural
 };
 
-// A cursor over the words of one op. The caller knows the schema; a word of another kind sets failed() and
-// yields a default, so a lowering checks once at its end.
+// A cursor over the words of one op. The caller knows the schema; a word of another kind sets
+// failed() and yields a default, so a lowering checks once at its end.
 class ArgReader {
  public:
-  // scalar_index: number of lifted values that the ops before this one take; advanced while reading.
+  // scalar_index: number of lifted values that the ops before this one take; advanced while
+  // reading.
   ArgReader(const Segment& segment, size_t op, uint32_t* scalar_index);
 
-  std::optional<TensorArg> tensor();                     // nullopt: None or undefined
-  std::vector<std::optional<TensorArg>> tensors();       // a list; None gives an empty list
-  bool is_none() const;                                  // the next word is none
-  std::optional<int64_t> integer();                      // int, bool, dtype, memory format
+  std::optional<TensorArg> tensor();                // nullopt: None or undefined
+  std::vector<std::optional<TensorArg>> tensors();  // a list; None gives an empty list
+  bool is_none() const;                             // the next word is none
+  std::optional<int64_t> integer();                 // int, bool, dtype, memory format
   int64_t integer_or(int64_t fallback) { return integer().value_or(fallback); }
   std::optional<std::vector<int64_t>> integers();
-  std::optional<double> real();                          // structural float
-  std::optional<ScalarArg> scalar();                     // Scalar or float, lifted or structural
-  std::vector<ScalarArg> scalars(size_t* count = nullptr);  // one entry when uniform; *count: how many meant
+  std::optional<double> real();       // structural float
+  std::optional<ScalarArg> scalar();  // Scalar or float, lifted or structural
+  std::vector<ScalarArg> scalars(
+      size_t* count = nullptr);  // one entry when uniform; *count: how many meant
   std::string_view text();
   std::optional<std::pair<ScalarArg, ScalarArg>> rng();  // seed, offset
   std::vector<std::optional<TensorArg>> outputs();       // the last word

@@ -1,7 +1,7 @@
 // A segment: the unit of identity and of planning. Columns of 64-bit words, not a table an op.
 //
-// Every op is: name, argument words in schema order, then one outputs word and its tensor words. An argument
-// word holds its tag in the low 8 bits and a payload of 56 bits above. See format.md.
+// Every op is: name, argument words in schema order, then one outputs word and its tensor words. An
+// argument word holds its tag in the low 8 bits and a payload of 56 bits above. See format.md.
 #pragma once
 #include <bit>
 #include <cstdint>
@@ -17,22 +17,22 @@
 namespace moai::wire {
 
 enum class Tag : uint8_t {
-  none = 0,         // None, or an undefined tensor
-  tensor = 1,       // payload: slot in bits 0..27, view in bits 28..55
-  tensor_list = 2,  // payload: count; count words of tensor or none follow
-  integer = 3,      // payload: signed 56-bit; also bool (0, 1), dtype (DType), enum-like ints
-  integer_wide = 4, // next word: the value
-  integer_list = 5, // payload: count; count raw words follow
-  real = 6,         // structural double: next word
-  real_list = 7,    // payload: count; count raw words (doubles) follow
-  scalar_int = 8,   // lifted: value is the next entry of `scalars` (int64)
-  scalar_real = 9,  // lifted: value is the next entry of `scalars` (double)
-  scalar_bool = 10, // lifted: value is the next entry of `scalars` (0 or 1)
-  scalar_list = 11, // payload: count | kind << 32 | is_uniform << 40 (kind: Tag of an entry); uniform: one
-                    // entry of `scalars` stands for all, else count entries
-  text = 12,        // payload: index in `texts`
-  rng = 13,         // two lifted int64: seed, offset (a generator argument; also where it was None)
-  outputs = 14,     // payload: count; count tensor words (or none) follow: what the op writes
+  none = 0,          // None, or an undefined tensor
+  tensor = 1,        // payload: slot in bits 0..27, view in bits 28..55
+  tensor_list = 2,   // payload: count; count words of tensor or none follow
+  integer = 3,       // payload: signed 56-bit; also bool (0, 1), dtype (DType), enum-like ints
+  integer_wide = 4,  // next word: the value
+  integer_list = 5,  // payload: count; count raw words follow
+  real = 6,          // structural double: next word
+  real_list = 7,     // payload: count; count raw words (doubles) follow
+  scalar_int = 8,    // lifted: value is the next entry of `scalars` (int64)
+  scalar_real = 9,   // lifted: value is the next entry of `scalars` (double)
+  scalar_bool = 10,  // lifted: value is the next entry of `scalars` (0 or 1)
+  scalar_list = 11,  // payload: count | kind << 32 | is_uniform << 40 (kind: Tag of an entry);
+                     // uniform: one entry of `scalars` stands for all, else count entries
+  text = 12,         // payload: index in `texts`
+  rng = 13,      // two lifted int64: seed, offset (a generator argument; also where it was None)
+  outputs = 14,  // payload: count; count tensor words (or none) follow: what the op writes
 };
 
 constexpr Tag tag_of(uint64_t word) { return static_cast<Tag>(word & 0xff); }
@@ -65,20 +65,22 @@ struct Slot {
 
 struct Segment {
   SegmentId id;
-  std::vector<std::string> names;   // ATen name and overload: "add.Tensor"; in-place and out= forms use
-                                    // the functional name where it has the same arguments
+  std::vector<std::string> names;  // ATen name and overload: "add.Tensor"; in-place and out= forms
+                                   // use the functional name where it has the same arguments
   std::vector<std::string> texts;
-  std::vector<Slot> slots;          // by first appearance
+  std::vector<Slot> slots;  // by first appearance
   std::vector<View> views;
-  std::vector<uint32_t> op_name;    // per op: index in names
-  std::vector<uint32_t> op_end;     // per op: end (exclusive) of its words; begins where the last one ended
+  std::vector<uint32_t> op_name;  // per op: index in names
+  std::vector<uint32_t>
+      op_end;  // per op: end (exclusive) of its words; begins where the last one ended
   std::vector<uint64_t> words;
-  uint32_t scalar_count = 0;        // lifted values that an execution brings
+  uint32_t scalar_count = 0;  // lifted values that an execution brings
 
   size_t op_count() const { return op_name.size(); }
 };
 
-// Whether every index, count and view of it is in bounds (a view lies inside its slot); reads each word once.
+// Whether every index, count and view of it is in bounds (a view lies inside its slot); reads each
+// word once.
 Status verify(const Segment&);
 
 // Lifted values, in order, as raw 64-bit words: int64 or the bits of a double.

@@ -25,7 +25,8 @@ int64_t end_bytes(const View& v) {
   }
   if (numel == 0) return 0;
   int64_t bytes = 0, size = static_cast<int64_t>(size_of(v.dtype));
-  if (__builtin_add_overflow(last, 1, &last) || __builtin_mul_overflow(last, size, &bytes)) return -1;
+  if (__builtin_add_overflow(last, 1, &last) || __builtin_mul_overflow(last, size, &bytes))
+    return -1;
   return bytes;
 }
 
@@ -46,7 +47,8 @@ class Verifier {
       MOAI_RETURN_IF_ERROR(check_op());
       begin = end_;
     }
-    if (begin != s_.words.size()) return invalid("[wire] the segment has words that belong to no op");
+    if (begin != s_.words.size())
+      return invalid("[wire] the segment has words that belong to no op");
     if (scalars_ != s_.scalar_count)
       return invalid("[wire] the segment lifts " + std::to_string(scalars_) + " values but says " +
                      std::to_string(s_.scalar_count));
@@ -65,7 +67,8 @@ class Verifier {
     ends_.reserve(s_.views.size());
     for (const View& v : s_.views) {
       ends_.push_back(end_bytes(v));
-      if (ends_.back() < 0) return invalid("[wire] a view of the segment has sizes or strides out of range");
+      if (ends_.back() < 0)
+        return invalid("[wire] a view of the segment has sizes or strides out of range");
     }
     return {};
   }
@@ -85,16 +88,23 @@ class Verifier {
   Status check_word(uint64_t word) {
     int64_t n = payload_of(word);
     switch (tag_of(word)) {
-      case Tag::none: case Tag::integer: return {};
+      case Tag::none:
+      case Tag::integer: return {};
       case Tag::tensor: return check_tensor(word);
-      case Tag::tensor_list: case Tag::outputs: return check_list(n);
-      case Tag::integer_wide: case Tag::real: return skip(1);
-      case Tag::integer_list: case Tag::real_list: return skip(n);
-      case Tag::scalar_int: case Tag::scalar_real: case Tag::scalar_bool: return lift(1);
+      case Tag::tensor_list:
+      case Tag::outputs: return check_list(n);
+      case Tag::integer_wide:
+      case Tag::real: return skip(1);
+      case Tag::integer_list:
+      case Tag::real_list: return skip(n);
+      case Tag::scalar_int:
+      case Tag::scalar_real:
+      case Tag::scalar_bool: return lift(1);
       case Tag::rng: return lift(2);
       case Tag::scalar_list: return check_scalar_list(word);
       case Tag::text:
-        if (n < 0 || static_cast<uint64_t>(n) >= s_.texts.size()) return bad(op_, "has a text that is not there");
+        if (n < 0 || static_cast<uint64_t>(n) >= s_.texts.size())
+          return bad(op_, "has a text that is not there");
         return {};
     }
     return bad(op_, "has a word of unknown kind");
@@ -114,7 +124,8 @@ class Verifier {
     for (int64_t i = 0; i < n; i++) {
       uint64_t word = s_.words[at_++];
       if (tag_of(word) == Tag::none) continue;
-      if (tag_of(word) != Tag::tensor) return bad(op_, "has a tensor list with something else in it");
+      if (tag_of(word) != Tag::tensor)
+        return bad(op_, "has a tensor list with something else in it");
       MOAI_RETURN_IF_ERROR(check_tensor(word));
     }
     return {};

@@ -19,6 +19,7 @@ bool can_replay(const std::string& record_name);
 // Runs all ops; fails when a word does not fit the schema, or a result its output.
 Status replay(const wire::Segment& segment, const wire::Execute& execute, LocalStorages* storages);
 // The elements of a view, row-major.
-Status gather(const LocalStorages& storages, uint64_t id, const wire::View& view, std::span<std::byte> out);
+Status gather(const LocalStorages& storages, uint64_t id, const wire::View& view,
+              std::span<std::byte> out);
 
 }  // namespace moai::test

@@ -1,8 +1,9 @@
-// A session inside the process, for tests of the bridge without a server: storages are bytes, a recorded op runs
-// through PyTorch's CPU kernels, so what the recorder encoded is read back word by word and must fit.
+// A session inside the process, for tests of the bridge without a server: storages are bytes, a
+// recorded op runs through PyTorch's CPU kernels, so what the recorder encoded is read back word by
+// word and must fit.
 //
-// MOAI_LOCAL=copy: only copies are supported, everything else takes the fallback. MOAI_LOCAL=all: all that the
-// CPU has.
+// MOAI_LOCAL=copy: only copies are supported, everything else takes the fallback. MOAI_LOCAL=all:
+// all that the CPU has.
 #include <cstdlib>
 #include <cstring>
 #include <map>

@@ -5,9 +5,9 @@
 #include <random>
 #include <set>
 
+#include "src/base/memory_text.h"
 #include "src/engine/block_pool.h"
 #include "src/engine/collector.h"
-#include "src/base/memory_text.h"
 #include "src/engine/segment_store.h"
 #include "src/engine/strided.h"
 #include "src/engine/value_table.h"

@@ -320,7 +320,8 @@ TEST_CASE("a recording runs again without its client") {
   CHECK(result->segments_run == 2);
   CHECK(result->bytes_read == 16);
 
-  // Cut off inside a message it runs as far as it is whole; without its first line it is no recording.
+  // Cut off inside a message it runs as far as it is whole; without its first line it is no
+  // recording.
   auto size = static_cast<off_t>(std::filesystem::file_size(path));
   for (off_t at : {size - 1, off_t{20}}) {
     REQUIRE(::truncate(path.c_str(), at) == 0);

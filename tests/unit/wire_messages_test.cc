@@ -1,4 +1,5 @@
-// decode(encode(m)) == m; mutated bytes give a Status and never a wild read; golden bytes of version 1.
+// decode(encode(m)) == m; mutated bytes give a Status and never a wild read; golden bytes of
+// version 1.
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <fstream>
@@ -137,7 +138,8 @@ TEST_CASE("decoding into a message that was used leaves nothing of it and keeps 
 
   Ops ops = sample_ops();
   REQUIRE(decode_into(encode(Ops{}), ops).ok());
-  CHECK((ops.part.names.empty() && ops.part.slots.empty() && ops.part.views.empty() && ops.part.words.empty()));
+  CHECK((ops.part.names.empty() && ops.part.slots.empty() && ops.part.views.empty() &&
+         ops.part.words.empty()));
   StatusReply reply;
   reply.jobs.resize(2);
   reply.notes = {"old"};
@@ -180,7 +182,9 @@ TEST_CASE("golden bytes of version 1") {
   std::ostringstream now;
   auto line = [&](const char* name, const Bytes& b) {
     now << name << ' ';
-    for (std::byte x : b) now << "0123456789abcdef"[static_cast<int>(x) >> 4] << "0123456789abcdef"[static_cast<int>(x) & 15];
+    for (std::byte x : b)
+      now << "0123456789abcdef"[static_cast<int>(x) >> 4]
+          << "0123456789abcdef"[static_cast<int>(x) & 15];
     now << '\n';
   };
   line("Ops", encode(sample_ops()));

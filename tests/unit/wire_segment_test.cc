@@ -24,14 +24,14 @@ Segment sample() {
   v.sizes = {2, 3};
   v.strides = {3, 1};
   s.views = {v};
-  s.words = {make_tensor(0, 0), make_tensor(0, 0), make_word(Tag::scalar_int), make_word(Tag::outputs, 1),
-             make_tensor(1, 0)};
+  s.words = {make_tensor(0, 0), make_tensor(0, 0), make_word(Tag::scalar_int),
+             make_word(Tag::outputs, 1), make_tensor(1, 0)};
   s.op_name = {0};
   s.op_end = {5};
   for (uint64_t w : {make_word(Tag::tensor_list, 2), make_tensor(0, 0), make_word(Tag::none),
                      make_word(Tag::integer, -5), make_word(Tag::integer_wide), uint64_t{1} << 60,
-                     make_word(Tag::integer_list, 2), uint64_t{7}, ~uint64_t{0}, make_word(Tag::real),
-                     std::bit_cast<uint64_t>(0.5), make_word(Tag::text, 0),
+                     make_word(Tag::integer_list, 2), uint64_t{7}, ~uint64_t{0},
+                     make_word(Tag::real), std::bit_cast<uint64_t>(0.5), make_word(Tag::text, 0),
                      scalar_list(9, Tag::scalar_real, true), make_word(Tag::rng),
                      make_word(Tag::outputs, 2), make_word(Tag::none), make_tensor(1, 0)})
     s.words.push_back(w);
@@ -75,8 +75,10 @@ TEST_CASE("verify names each breach") {
   CHECK_THAT(broken([](Segment& s) { s.scalar_count = 3; }), Contains("lifts more"));
   CHECK_THAT(broken([](Segment& s) { s.scalar_count = 5; }), Contains("lifts 4"));
   CHECK_THAT(broken([](Segment& s) { s.texts.clear(); }), Contains("text that is not there"));
-  CHECK_THAT(broken([](Segment& s) { s.words[5] = make_word(Tag::tensor_list, 1 << 30); }), Contains("longer"));
-  CHECK_THAT(broken([](Segment& s) { s.words[11] = make_word(Tag::integer_list, -1); }), Contains("longer"));
+  CHECK_THAT(broken([](Segment& s) { s.words[5] = make_word(Tag::tensor_list, 1 << 30); }),
+             Contains("longer"));
+  CHECK_THAT(broken([](Segment& s) { s.words[11] = make_word(Tag::integer_list, -1); }),
+             Contains("longer"));
 }
 
 TEST_CASE("ArgReader reads the words in schema order") {

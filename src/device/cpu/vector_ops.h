@@ -16,10 +16,10 @@ template <class T>
 struct GemmOps {
   int mr = 0, nr = 0;
   void (*micro)(int64_t k, const T* a, const T* b, T* c, int64_t ldc, int m, int n, bool add);
-  // By rows - 1, up to mr: c (rows x nr) = a b, or c += a b, with a of any strides and rows of b of nr elements.
-  // Null for integers.
-  void (*thin[kPanelRowsMax])(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb, T* c,
-                              int64_t ldc, bool add) = {};
+  // By rows - 1, up to mr: c (rows x nr) = a b, or c += a b, with a of any strides and rows of b of
+  // nr elements. Null for integers.
+  void (*thin[kPanelRowsMax])(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b,
+                              int64_t ldb, T* c, int64_t ldc, bool add) = {};
 };
 
 // Scores of attention: n rows (keys) of GemmOps<T>::nr columns (queries), so a block is a packed

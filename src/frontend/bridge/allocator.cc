@@ -30,8 +30,9 @@ Memory& memory() {
   return *m;
 }
 
-// Throws out of memory at the line that asks for too much, where a program that probes for the largest batch looks
-// for it. More than the device holds may be alive as long as it is only recorded: computing it shows whether it fits.
+// Throws out of memory at the line that asks for too much, where a program that probes for the
+// largest batch looks for it. More than the device holds may be alive as long as it is only
+// recorded: computing it shows whether it fits.
 void check_fits(uint64_t live, size_t bytes) {
   const uint64_t total = runtime().total_memory(/*may_connect=*/live + bytes >= kAskBytes);
   if (total == 0 || live + bytes <= total) return;
@@ -86,7 +87,8 @@ frontend::Storage* new_storage(size_t bytes) {
   return storage.release();
 }
 
-c10::CachingAllocator::Stat stat(uint64_t current, uint64_t peak, uint64_t allocated, uint64_t freed) {
+c10::CachingAllocator::Stat stat(uint64_t current, uint64_t peak, uint64_t allocated,
+                                 uint64_t freed) {
   c10::CachingAllocator::Stat s;
   s.current = static_cast<int64_t>(current);
   s.peak = static_cast<int64_t>(peak);
@@ -134,10 +136,13 @@ Allocator* the_allocator() {
 
 c10::Allocator* device_allocator() { return the_allocator(); }
 
-void register_allocator() { c10::SetAllocator(c10::DeviceType::CUDA, the_allocator(), /*priority=*/255); }
+void register_allocator() {
+  c10::SetAllocator(c10::DeviceType::CUDA, the_allocator(), /*priority=*/255);
+}
 
 frontend::Storage* storage_of(const c10::DataPtr& data) {
-  return data.get_deleter() == &free_storage ? static_cast<frontend::Storage*>(data.get_context()) : nullptr;
+  return data.get_deleter() == &free_storage ? static_cast<frontend::Storage*>(data.get_context())
+                                             : nullptr;
 }
 
 frontend::Storage* storage_at(const void* address) {

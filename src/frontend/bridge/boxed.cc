@@ -16,7 +16,8 @@ Arguments arguments_of(const OpInfo& info, const torch::jit::Stack& stack) {
   return Arguments(stack).last(info.args.size());
 }
 
-// The dtype that decides about support: complex if any device tensor is, read or written, else the first one's.
+// The dtype that decides about support: complex if any device tensor is, read or written, else the
+// first one's.
 std::optional<DType> deciding_dtype(Arguments arguments) {
   std::optional<DType> found;
   for (const c10::IValue& v : arguments)
@@ -44,7 +45,8 @@ void collect_written(const OpInfo& info, Arguments arguments, std::vector<at::Te
   }
 }
 
-std::vector<c10::IValue> make_results(const Shapes& shapes, Arguments arguments, std::vector<at::Tensor>* outputs) {
+std::vector<c10::IValue> make_results(const Shapes& shapes, Arguments arguments,
+                                      std::vector<at::Tensor>* outputs) {
   std::vector<c10::IValue> results;
   for (const ReturnSpec& r : shapes.returns) {
     switch (r.kind) {
@@ -88,7 +90,8 @@ void collect_hidden(const OpInfo& info, Arguments arguments, std::vector<at::Ten
   if (info.record_name != "native_batch_norm") return;
   bool is_training = arguments[5].toBool();
   for (size_t i : {3, 4})
-    outputs->push_back(is_training && arguments[i].isTensor() ? arguments[i].toTensor() : at::Tensor());
+    outputs->push_back(is_training && arguments[i].isTensor() ? arguments[i].toTensor()
+                                                              : at::Tensor());
 }
 
 bool all_expressible(std::span<const at::Tensor> tensors) {
@@ -103,12 +106,14 @@ bool nothing_to_write(std::span<const at::Tensor> outputs) {
   return true;
 }
 
-void return_results(const OpInfo& info, torch::jit::Stack* stack, std::vector<c10::IValue> results) {
+void return_results(const OpInfo& info, torch::jit::Stack* stack,
+                    std::vector<c10::IValue> results) {
   torch::jit::drop(*stack, info.args.size());
   for (c10::IValue& v : results) stack->push_back(std::move(v));
 }
 
-// Metadata ops without a kernel of their own (unfold, view_as_real ...): the Meta kernel says where to look.
+// Metadata ops without a kernel of their own (unfold, view_as_real ...): the Meta kernel says where
+// to look.
 bool try_view(const OpInfo& info, torch::jit::Stack* stack) {
   Arguments arguments = arguments_of(info, *stack);
   if (arguments.empty() || !arguments[0].isTensor()) return false;
@@ -117,7 +122,8 @@ bool try_view(const OpInfo& info, torch::jit::Stack* stack) {
   if (!shapes) return false;
   std::vector<c10::IValue> results;
   auto view = [&](const TensorSpec& s) {
-    at::Tensor t = make_view(self, s.sizes, s.strides, s.offset, c10::scalarTypeToTypeMeta(s.dtype));
+    at::Tensor t =
+        make_view(self, s.sizes, s.strides, s.offset, c10::scalarTypeToTypeMeta(s.dtype));
     if (s.is_conj != t.is_conj()) t._set_conj(s.is_conj);
     if (s.is_neg != t.is_neg()) t._set_neg(s.is_neg);
     return t;
@@ -145,7 +151,8 @@ void check_devices(const OpInfo& info, Arguments arguments) {
   if (info.takes_host_tensors) return;
   for (size_t i = 0; i < arguments.size(); i++) {
     for_each_tensor(arguments[i], [&](const at::Tensor& t) {
-      if (!is_device(t) && (t.dim() != 0 || info.args[i].is_written)) throw_mixed_devices(t.device().str(), info.name);
+      if (!is_device(t) && (t.dim() != 0 || info.args[i].is_written))
+        throw_mixed_devices(t.device().str(), info.name);
     });
   }
 }
@@ -159,7 +166,8 @@ bool try_record(const OpInfo& info, torch::jit::Stack* stack) {
   auto shapes = infer_shapes(info, arguments);
   if (!shapes) shapes = shapes_in_place(info);
   if (!shapes) return false;
-  for (auto& [i, spec] : shapes->resized) resize_device(arguments[i].toTensor(), spec.sizes, spec.strides);
+  for (auto& [i, spec] : shapes->resized)
+    resize_device(arguments[i].toTensor(), spec.sizes, spec.strides);
 
   std::vector<at::Tensor> outputs;
   collect_written(info, arguments, &outputs);

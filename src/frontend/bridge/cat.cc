@@ -18,12 +18,13 @@ using at::Tensor;
 constexpr size_t kPartsMax = 16;
 
 const OpInfo& cat_info() {
-  static const OpInfo& info = op_info(c10::Dispatcher::singleton().findSchemaOrThrow("aten::cat", ""));
+  static const OpInfo& info =
+      op_info(c10::Dispatcher::singleton().findSchemaOrThrow("aten::cat", ""));
   return info;
 }
 
-// What the regular case needs to know of the list; the boxed kernel takes all else, errors too. Rank 4 and 5 are
-// its business when they may be channels-last.
+// What the regular case needs to know of the list; the boxed kernel takes all else, errors too.
+// Rank 4 and 5 are its business when they may be channels-last.
 class Parts {
  public:
   Parts(const ITensorListRef& list, int64_t dim) {
@@ -65,8 +66,8 @@ class Parts {
 
  private:
   static bool is_regular(const Tensor& t) {
-    return t.defined() && is_device(t) && !t.is_complex() && t.dim() != 4 && t.dim() != 5 && t.is_contiguous() &&
-           is_expressible(t) && t.numel() > 0;
+    return t.defined() && is_device(t) && !t.is_complex() && t.dim() != 4 && t.dim() != 5 &&
+           t.is_contiguous() && is_expressible(t) && t.numel() > 0;
   }
   bool joins(const Tensor& first, const Tensor& t) {
     if (t.scalar_type() != first.scalar_type() || t.dim() != first.dim()) return false;
@@ -88,8 +89,8 @@ Tensor cat(const ITensorListRef& tensors, int64_t dim) {
   Parts parts(tensors, dim);
   if (parts.is_regular()) return parts.record(dim);
   static const auto boxed = c10::BoxedKernel::makeFromFunction<&boxed_kernel>();
-  return c10::impl::BoxedKernelWrapper<Tensor(const ITensorListRef&, int64_t)>::call(boxed, cat_info().op, kDeviceKeys,
-                                                                                    tensors, dim);
+  return c10::impl::BoxedKernelWrapper<Tensor(const ITensorListRef&, int64_t)>::call(
+      boxed, cat_info().op, kDeviceKeys, tensors, dim);
 }
 
 }  // namespace

@@ -4,7 +4,8 @@
 
 namespace moai::bridge {
 
-// The elements of a device tensor as a cpu tensor of the same sizes, dtype and bits; dense ones keep strides.
+// The elements of a device tensor as a cpu tensor of the same sizes, dtype and bits; dense ones
+// keep strides.
 at::Tensor tensor_to_host(const at::Tensor& device);
 // All bytes of its storage, as a cpu tensor of bytes.
 at::Tensor storage_to_host(const at::Tensor& device);

@@ -1,4 +1,5 @@
-// Operators that exist for the device only, taken apart into others when the server does not have them whole.
+// Operators that exist for the device only, taken apart into others when the server does not have
+// them whole.
 #pragma once
 #include <ATen/core/boxing/KernelFunction.h>
 

@@ -19,7 +19,8 @@ inline constexpr c10::DispatchKeySet kCompositeKeys(c10::DispatchKey::VE);
 
 // The wire's name of an element type; nullopt: the device only stores it.
 std::optional<DType> dtype_of(c10::ScalarType);
-// A type of the same width, for copies that move bits: every type has one but quantised sub-byte ones.
+// A type of the same width, for copies that move bits: every type has one but quantised sub-byte
+// ones.
 DType bits_dtype_of(c10::ScalarType);
 
 }  // namespace moai::bridge

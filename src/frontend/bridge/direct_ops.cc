@@ -1,4 +1,5 @@
-// The kernels that record without boxing: one for each structured operator, and for others that every step calls.
+// The kernels that record without boxing: one for each structured operator, and for others that
+// every step calls.
 #include <ATen/Operators.h>
 #include <ATen/core/boxing/impl/boxing.h>
 

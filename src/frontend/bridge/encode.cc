@@ -65,10 +65,13 @@ void put_tensor(frontend::Recorder& r, const at::Tensor& t) {
   r.tensor(storage_of(t), view_ref_of(t));
 }
 
-bool is_one(const c10::IValue& v) { return v.isDouble() ? v.toDouble() == 1 : v.isInt() && v.toInt() == 1; }
+bool is_one(const c10::IValue& v) {
+  return v.isDouble() ? v.toDouble() == 1 : v.isInt() && v.toInt() == 1;
+}
 
 void put_scalar(frontend::Recorder& r, const c10::IValue& v, bool is_structural) {
-  if (is_structural) return v.isDouble() ? r.real(v.toDouble()) : r.integer(v.isBool() ? v.toBool() : v.toInt());
+  if (is_structural)
+    return v.isDouble() ? r.real(v.toDouble()) : r.integer(v.isBool() ? v.toBool() : v.toInt());
   if (v.isDouble()) return r.scalar_real(v.toDouble());
   if (v.isBool()) return r.scalar_bool(v.toBool());
   r.scalar_int(v.toInt());
@@ -84,7 +87,8 @@ void put_scalars(frontend::Recorder& r, const c10::IValue& v) {
     else
       bits.push_back(static_cast<uint64_t>(e.toScalar().toLong()));
   }
-  r.scalar_list({bits.data(), bits.size()}, any_real ? wire::Tag::scalar_real : wire::Tag::scalar_int);
+  r.scalar_list({bits.data(), bits.size()},
+                any_real ? wire::Tag::scalar_real : wire::Tag::scalar_int);
 }
 
 void put_integers(frontend::Recorder& r, const c10::IValue& v) {
@@ -99,16 +103,19 @@ void put_reals(frontend::Recorder& r, const c10::IValue& v) {
   r.reals({values.data(), values.size()});
 }
 
-void put_one(frontend::Recorder& r, const ArgInfo& info, const c10::IValue& v, const RandomState& random) {
+void put_one(frontend::Recorder& r, const ArgInfo& info, const c10::IValue& v,
+             const RandomState& random) {
   if (info.kind == ArgKind::generator) return r.rng(random.seed, random.offset);
   if (v.isNone() || info.kind == ArgKind::ignored) return r.none();
   switch (info.kind) {
     case ArgKind::tensor: return put_tensor(r, v.toTensor());
     case ArgKind::tensors:
       r.list(v.toListRef().size());
-      for (const c10::IValue& e : v.toListRef()) e.isNone() ? r.none() : put_tensor(r, e.toTensor());
+      for (const c10::IValue& e : v.toListRef())
+        e.isNone() ? r.none() : put_tensor(r, e.toTensor());
       return;
-    case ArgKind::scalar: return put_scalar(r, v, info.is_structural || (info.is_structural_when_one && is_one(v)));
+    case ArgKind::scalar:
+      return put_scalar(r, v, info.is_structural || (info.is_structural_when_one && is_one(v)));
     case ArgKind::real:
       return info.is_structural ? r.real(v.toDouble()) : r.scalar_real(v.toDouble());
     case ArgKind::scalars: return put_scalars(r, v);

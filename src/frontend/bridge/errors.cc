@@ -12,7 +12,9 @@ namespace {
 
 // Kernels run after the lines that ask for them.
 std::string where() {
-  return runtime().is_blocking() ? "" : ". An earlier line may have caused it: set CUDA_LAUNCH_BLOCKING=1 to see which.";
+  return runtime().is_blocking()
+             ? ""
+             : ". An earlier line may have caused it: set CUDA_LAUNCH_BLOCKING=1 to see which.";
 }
 
 }  // namespace
@@ -23,7 +25,8 @@ void throw_status(const Status& status) {
     case StatusCode::resource_exhausted: TORCH_CHECK_WITH(OutOfMemoryError, false, text); break;
     case StatusCode::unimplemented: TORCH_CHECK_NOT_IMPLEMENTED(false, text); break;
     case StatusCode::out_of_range:
-      throw c10::AcceleratorError({__func__, __FILE__, static_cast<uint32_t>(__LINE__)}, 710, text + where());
+      throw c10::AcceleratorError({__func__, __FILE__, static_cast<uint32_t>(__LINE__)}, 710,
+                                  text + where());
     case StatusCode::ok:
     case StatusCode::invalid_argument:
     case StatusCode::not_found:
@@ -40,7 +43,8 @@ void throw_status(const Status& status) {
 
 void throw_bad_fork() {
   TORCH_CHECK(false,
-              "Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you must use "
+              "Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, "
+              "you must use "
               "the 'spawn' start method");
 }
 
@@ -55,8 +59,9 @@ void throw_unsupported(const std::string& op, const std::string& reason) {
 }
 
 void throw_mixed_devices(const std::string& device, const std::string& op) {
-  TORCH_CHECK(false, "Expected all tensors to be on the same device, but found at least two devices, ", device,
-              " and cuda:0! (when checking ", op, ")");
+  TORCH_CHECK(false,
+              "Expected all tensors to be on the same device, but found at least two devices, ",
+              device, " and cuda:0! (when checking ", op, ")");
 }
 
 }  // namespace moai::bridge

@@ -25,32 +25,33 @@ void check_ordinal(Maybe<c10::Device> d) {
               "CUDA error: invalid device ordinal. This program has one device: cuda:0");
 }
 
-Tensor empty(SymIntArrayRef size, Maybe<c10::ScalarType> dtype, Maybe<c10::Layout>, Maybe<c10::Device> device,
-             Maybe<bool> pin, Maybe<c10::MemoryFormat> format) {
+Tensor empty(SymIntArrayRef size, Maybe<c10::ScalarType> dtype, Maybe<c10::Layout>,
+             Maybe<c10::Device> device, Maybe<bool> pin, Maybe<c10::MemoryFormat> format) {
   check_ordinal(device);
   TORCH_CHECK(!pin.value_or(false), "Only dense CPU tensors can be pinned");
   return empty_device(ints(size), c10::dtype_or_default(dtype), format);
 }
 
-Tensor empty_strided(SymIntArrayRef size, SymIntArrayRef stride, Maybe<c10::ScalarType> dtype, Maybe<c10::Layout>,
-                     Maybe<c10::Device> device, Maybe<bool> pin) {
+Tensor empty_strided(SymIntArrayRef size, SymIntArrayRef stride, Maybe<c10::ScalarType> dtype,
+                     Maybe<c10::Layout>, Maybe<c10::Device> device, Maybe<bool> pin) {
   check_ordinal(device);
   TORCH_CHECK(!pin.value_or(false), "Only dense CPU tensors can be pinned");
   return empty_device(ints(size), ints(stride), c10::dtype_or_default(dtype));
 }
 
 // A tensor of zeros without memory, which autograd makes and never reads.
-Tensor zero_tensor(SymIntArrayRef size, Maybe<c10::ScalarType> dtype, Maybe<c10::Layout>, Maybe<c10::Device>,
-                   Maybe<bool>) {
+Tensor zero_tensor(SymIntArrayRef size, Maybe<c10::ScalarType> dtype, Maybe<c10::Layout>,
+                   Maybe<c10::Device>, Maybe<bool>) {
   at::native::ZeroTensorAllocator none(kDevice);
-  return Tensor(at::detail::empty_generic(ints(size), &none,
-                                          kDeviceKeys | c10::DispatchKeySet(c10::DispatchKey::ZeroTensor),
-                                          c10::dtype_or_default(dtype), std::nullopt));
+  return Tensor(at::detail::empty_generic(
+      ints(size), &none, kDeviceKeys | c10::DispatchKeySet(c10::DispatchKey::ZeroTensor),
+      c10::dtype_or_default(dtype), std::nullopt));
 }
 
-Tensor as_strided(const Tensor& self, SymIntArrayRef size, SymIntArrayRef stride, Maybe<c10::SymInt> offset) {
-  return make_view(self, ints(size), ints(stride), offset ? offset->expect_int() : self.storage_offset(),
-                   self.dtype());
+Tensor as_strided(const Tensor& self, SymIntArrayRef size, SymIntArrayRef stride,
+                  Maybe<c10::SymInt> offset) {
+  return make_view(self, ints(size), ints(stride),
+                   offset ? offset->expect_int() : self.storage_offset(), self.dtype());
 }
 
 Tensor view(const Tensor& self, SymIntArrayRef size) { return at::native::view(self, ints(size)); }
@@ -68,14 +69,17 @@ std::vector<int64_t> strides_for(at::IntArrayRef size, Maybe<c10::MemoryFormat> 
 }
 
 const Tensor& resize_(const Tensor& self, SymIntArrayRef size, Maybe<c10::MemoryFormat> format) {
-  if (self.sizes() != ints(size) || format) resize_device(self, ints(size), strides_for(ints(size), format));
+  if (self.sizes() != ints(size) || format)
+    resize_device(self, ints(size), strides_for(ints(size), format));
   return self;
 }
 
-Tensor& set_to(Tensor& self, c10::Storage storage, int64_t offset, at::IntArrayRef size, at::IntArrayRef stride) {
+Tensor& set_to(Tensor& self, c10::Storage storage, int64_t offset, at::IntArrayRef size,
+               at::IntArrayRef stride) {
   auto* impl = self.unsafeGetTensorImpl();
-  TORCH_CHECK(storage.device() == self.device(), "Attempted to set the storage of a tensor on device \"",
-              self.device(), "\" to a storage on different device \"", storage.device(),
+  TORCH_CHECK(storage.device() == self.device(),
+              "Attempted to set the storage of a tensor on device \"", self.device(),
+              "\" to a storage on different device \"", storage.device(),
               "\". This is no longer allowed; the devices must match.");
   impl->set_storage_keep_dtype(std::move(storage));
   resize_device(self, size, stride);
@@ -83,8 +87,8 @@ Tensor& set_to(Tensor& self, c10::Storage storage, int64_t offset, at::IntArrayR
   return self;
 }
 
-Tensor& set_storage_offset(Tensor& self, c10::Storage storage, c10::SymInt offset, SymIntArrayRef size,
-                           SymIntArrayRef stride) {
+Tensor& set_storage_offset(Tensor& self, c10::Storage storage, c10::SymInt offset,
+                           SymIntArrayRef size, SymIntArrayRef stride) {
   auto dense = stride.empty() ? strides_for(ints(size), std::nullopt) : ints(stride).vec();
   return set_to(self, std::move(storage), offset.expect_int(), ints(size), dense);
 }
@@ -96,15 +100,20 @@ Tensor& set_storage(Tensor& self, c10::Storage storage) {
   return set_to(self, std::move(storage), 0, {count}, {1});
 }
 Tensor& set_empty(Tensor& self) {
-  c10::Storage none(c10::Storage::use_byte_size_t(), 0, device_allocator()->allocate(0), device_allocator(), true);
+  c10::Storage none(c10::Storage::use_byte_size_t(), 0, device_allocator()->allocate(0),
+                    device_allocator(), true);
   return set_to(self, std::move(none), 0, {0}, {1});
 }
 
 void record_stream(Tensor&, c10::Stream) {}
 
 // Predicates that steer composite code.
-bool no_ctc(const Tensor&, const Tensor&, at::IntArrayRef, at::IntArrayRef, int64_t) { return false; }
-bool no_ctc_tensor(const Tensor&, const Tensor&, const Tensor&, const Tensor&, int64_t) { return false; }
+bool no_ctc(const Tensor&, const Tensor&, at::IntArrayRef, at::IntArrayRef, int64_t) {
+  return false;
+}
+bool no_ctc_tensor(const Tensor&, const Tensor&, const Tensor&, const Tensor&, int64_t) {
+  return false;
+}
 
 }  // namespace
 

@@ -30,11 +30,13 @@ void check_allowed(const OpInfo& info, Arguments arguments) {
       if (dtype == "no tensor" && is_device(t)) dtype = c10::toString(t.scalar_type());
     });
   }
-  throw_unsupported(info.name, "the server does not run it for " + dtype + ", and --require=no-fallback forbids " +
+  throw_unsupported(info.name, "the server does not run it for " + dtype +
+                                   ", and --require=no-fallback forbids " +
                                    "running it on the client" + python_line());
 }
 
-// Kernels without a generator argument draw from the CPU's default one: lends it our state meanwhile.
+// Kernels without a generator argument draw from the CPU's default one: lends it our state
+// meanwhile.
 class LentDefaultGenerator {
  public:
   explicit LentDefaultGenerator(const at::Generator& ours)
@@ -61,8 +63,8 @@ class LentDefaultGenerator {
 };
 
 // Puts the CPU form of the arguments on the stack; fresh generators replace the device's.
-void replace_arguments(const OpInfo& info, torch::jit::Stack* stack, size_t base, HostMirrors* mirrors,
-                       const at::Generator& random) {
+void replace_arguments(const OpInfo& info, torch::jit::Stack* stack, size_t base,
+                       HostMirrors* mirrors, const at::Generator& random) {
   for (size_t i = 0; i < info.args.size(); i++) {
     c10::IValue& v = (*stack)[base + i];
     if (info.args[i].kind == ArgKind::generator)
@@ -86,7 +88,9 @@ bool is_hidden_write(const OpInfo& info, size_t argument) {
 }
 
 [[noreturn]] void throw_layout(const std::string& op) {
-  throw_unsupported(op, "only strided tensors exist on this device; sparse, nested and quantised ones stay on the cpu");
+  throw_unsupported(op,
+                    "only strided tensors exist on this device; sparse, nested and quantised ones "
+                    "stay on the cpu");
 }
 
 void check_layout(const OpInfo& info, const c10::IValue& result) {
@@ -107,7 +111,8 @@ void fall_back(const OpInfo& info, torch::jit::Stack* stack) {
     mirrors.announce((*stack)[base + i], info.args[i].is_written || is_hidden_write(info, i));
 
   at::Generator random;
-  if (info.is_random) random = cpu_generator_for(draw(generator_of(Arguments(*stack).subspan(base)), kFallbackWords));
+  if (info.is_random)
+    random = cpu_generator_for(draw(generator_of(Arguments(*stack).subspan(base)), kFallbackWords));
   replace_arguments(info, stack, base, &mirrors, random);
   {
     at::AutoDispatchBelowADInplaceOrView below_autograd;
@@ -121,13 +126,16 @@ void fall_back(const OpInfo& info, torch::jit::Stack* stack) {
     check_layout(info, (*stack)[i]);
     (*stack)[i] = mirrors.to_device((*stack)[i]);
   }
-  runtime().count_fallback(info.name, mirrors.bytes_moved(), static_cast<double>(now_ns() - begin_ns) * 1e-6);
+  runtime().count_fallback(info.name, mirrors.bytes_moved(),
+                           static_cast<double>(now_ns() - begin_ns) * 1e-6);
 }
 
 void refuse_collective(const c10::OperatorHandle& op, torch::jit::Stack*) {
   throw_unsupported(op.operator_name().name,
-                    "process groups do not reach this device: it is already all the accelerators there are, so run one "
-                    "process without DistributedDataParallel or torchrun; other tensors of a group stay on the cpu");
+                    "process groups do not reach this device: it is already all the accelerators "
+                    "there are, so run one "
+                    "process without DistributedDataParallel or torchrun; other tensors of a group "
+                    "stay on the cpu");
 }
 
 void refuse_layout(const c10::OperatorHandle& op, torch::jit::Stack*) {

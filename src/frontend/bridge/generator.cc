@@ -42,7 +42,8 @@ class Generator final : public c10::GeneratorImpl {
     std::memcpy(&state_.offset, bytes + 8, 8);
   }
   c10::intrusive_ptr<c10::TensorImpl> get_state() const override {
-    at::Tensor t(at::detail::empty_generic({kStateBytes}, c10::GetCPUAllocator(), kCpuKeys, c10::kByte, std::nullopt));
+    at::Tensor t(at::detail::empty_generic({kStateBytes}, c10::GetCPUAllocator(), kCpuKeys,
+                                           c10::kByte, std::nullopt));
     auto* bytes = static_cast<uint8_t*>(t.mutable_data_ptr());
     std::memcpy(bytes, &state_.seed, 8);
     std::memcpy(bytes + 8, &state_.offset, 8);
@@ -75,8 +76,8 @@ at::Generator new_generator() { return at::make_generator<Generator>(); }
 
 RandomState draw(const at::Generator& generator, uint64_t words) {
   at::Generator g = generator.defined() ? generator : default_generator();
-  TORCH_CHECK(g.device().type() == c10::DeviceType::CUDA, "Expected a 'cuda' device type for generator but found '",
-              g.device().type(), "'");
+  TORCH_CHECK(g.device().type() == c10::DeviceType::CUDA,
+              "Expected a 'cuda' device type for generator but found '", g.device().type(), "'");
   std::lock_guard lock(g.mutex());
   return static_cast<Generator*>(g.unsafeGetGeneratorImpl())->advance(words);
 }

@@ -17,7 +17,8 @@ struct RandomState {
 // generator means the default one.
 RandomState draw(const at::Generator& generator, uint64_t words);
 
-// A CPU generator that stands in for a device generator in a fallback: same draws for the same state.
+// A CPU generator that stands in for a device generator in a fallback: same draws for the same
+// state.
 at::Generator cpu_generator_for(const RandomState& state);
 
 }  // namespace moai::bridge

@@ -40,19 +40,24 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
 
   c10::Stream getStream(c10::Device) const noexcept override { return stream_of(t_stream); }
   c10::Stream getDefaultStream(c10::Device) const override { return stream_of(0); }
-  c10::Stream getStreamFromGlobalPool(c10::Device, bool) const override { return stream_of(g_next_stream++); }
+  c10::Stream getStreamFromGlobalPool(c10::Device, bool) const override {
+    return stream_of(g_next_stream++);
+  }
   c10::Stream getNewStream(c10::Device, int) const override { return stream_of(g_next_stream++); }
   c10::Stream exchangeStream(c10::Stream s) const noexcept override {
     c10::StreamId old = t_stream;
     t_stream = s.id();
     return stream_of(old);
   }
-  void* getStreamNativeHandle(const c10::Stream s) const override { return reinterpret_cast<void*>(s.id()); }
+  void* getStreamNativeHandle(const c10::Stream s) const override {
+    return reinterpret_cast<void*>(s.id());
+  }
   bool queryStream(const c10::Stream&) const override { return true; }
   void synchronizeStream(const c10::Stream&) const override { runtime().synchronize(); }
   void synchronizeDevice(const c10::DeviceIndex) const override { runtime().synchronize(); }
 
-  void record(void** event, const c10::Stream&, const c10::DeviceIndex, const c10::EventFlag flag) const override {
+  void record(void** event, const c10::Stream&, const c10::DeviceIndex,
+              const c10::EventFlag flag) const override {
     if (!*event) *event = new Event();
     if (flag != c10::EventFlag::BACKEND_DEFAULT) return;
     auto* e = static_cast<Event*>(*event);
@@ -63,19 +68,23 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
   void block(void*, const c10::Stream&) const override {}
   bool queryEvent(void* event) const override {
     auto* e = static_cast<Event*>(event);
-    return !e || e->id == 0 || runtime().session().event_time(e->id).status().code() != StatusCode::again;
+    return !e || e->id == 0 ||
+           runtime().session().event_time(e->id).status().code() != StatusCode::again;
   }
   void destroyEvent(void* event, const c10::DeviceIndex) const noexcept override {
     delete static_cast<Event*>(event);
   }
   void synchronizeEvent(void*) const override { runtime().synchronize(); }
-  double elapsedTime(void* a, void* b, const c10::DeviceIndex) const override { return elapsed_ms(a, b); }
+  double elapsedTime(void* a, void* b, const c10::DeviceIndex) const override {
+    return elapsed_ms(a, b);
+  }
   void recordDataPtrOnStream(const c10::DataPtr&, const c10::Stream&) const override {}
 };
 
 uint64_t time_of(void* event) {
   TORCH_CHECK(event && static_cast<Event*>(event)->id,
-              "Both events must be recorded, and created with enable_timing=True, before calculating elapsed time.");
+              "Both events must be recorded, and created with enable_timing=True, before "
+              "calculating elapsed time.");
   StatusOr<uint64_t> ns = runtime().session().event_time(static_cast<Event*>(event)->id);
   TORCH_CHECK(ns.status().code() != StatusCode::again, "CUDA error: device not ready");
   throw_if_error(ns.status());

@@ -1,5 +1,5 @@
-// Current device, streams and events. Streams are labels in one program order; an event that measures time is
-// a stamp of the server.
+// Current device, streams and events. Streams are labels in one program order; an event that
+// measures time is a stamp of the server.
 #pragma once
 
 namespace moai::bridge {

@@ -1,5 +1,6 @@
-// What PyTorch's CPU code asks about the device. PyTorch builds its hooks object once, while it is imported,
-// so a class registered later is ignored: the existing object gets our vtable instead. Neither class has data.
+// What PyTorch's CPU code asks about the device. PyTorch builds its hooks object once, while it is
+// imported, so a class registered later is ignored: the existing object gets our vtable instead.
+// Neither class has data.
 #include "src/frontend/bridge/hooks.h"
 
 #include <ATen/detail/CUDAHooksInterface.h>
@@ -37,7 +38,9 @@ struct Hooks final : at::CUDAHooksInterface {
   bool isPinnedPtr(const void* p) const override { return is_pinned(p); }
   c10::Allocator* getPinnedMemoryAllocator() const override { return pinned_allocator(); }
   c10::Allocator* getCUDADeviceAllocator() const override { return device_allocator(); }
-  const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override { return default_generator(); }
+  const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override {
+    return default_generator();
+  }
   at::Generator getNewGenerator(c10::DeviceIndex) const override { return new_generator(); }
   void deviceSynchronize(c10::DeviceIndex) const override { runtime().synchronize(); }
 };

@@ -36,7 +36,8 @@ at::Tensor HostMirrors::view_of_shared(Shared* shared, const at::Tensor& t) {
     shared->bytes = storage_to_host(t);
     bytes_ += shared->bytes.nbytes();
   }
-  auto view = at::detail::make_tensor<c10::TensorImpl>(c10::Storage(shared->bytes.storage()), kCpuKeys, t.dtype());
+  auto view = at::detail::make_tensor<c10::TensorImpl>(c10::Storage(shared->bytes.storage()),
+                                                       kCpuKeys, t.dtype());
   view.unsafeGetTensorImpl()->set_sizes_and_strides(t.sizes(), t.strides(), t.storage_offset());
   if (t.is_conj()) view._set_conj(true);
   if (t.is_neg()) view._set_neg(true);
@@ -55,7 +56,8 @@ at::Tensor HostMirrors::to_host(const at::Tensor& t) {
     o->host = tensor_to_host(t);
     bytes_ += o->host.nbytes();
   }
-  if (t.unsafeGetTensorImpl()->is_wrapped_number()) o->host.unsafeGetTensorImpl()->set_wrapped_number(true);
+  if (t.unsafeGetTensorImpl()->is_wrapped_number())
+    o->host.unsafeGetTensorImpl()->set_wrapped_number(true);
   return o->host;
 }
 
@@ -94,7 +96,9 @@ at::Tensor HostMirrors::to_device(const at::Tensor& host) {
     if (o.host.is_same(host)) return o.device;
   for (Operand& o : operands_) {  // a view of an operand
     if (!o.host.defined() || !o.host.storage().is_alias_of(host.storage())) continue;
-    if (o.host.strides() != o.device.strides() || o.host.storage_offset() != o.device.storage_offset()) break;
+    if (o.host.strides() != o.device.strides() ||
+        o.host.storage_offset() != o.device.storage_offset())
+      break;
     return make_view(o.device, host.sizes(), host.strides(), host.storage_offset(), host.dtype());
   }
   at::Tensor dense = host.is_non_overlapping_and_dense() && !host.is_conj() && !host.is_neg()

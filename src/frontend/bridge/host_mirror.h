@@ -10,8 +10,8 @@ namespace moai::bridge {
 
 class HostMirrors {
  public:
-  // Announces an operand; all of them before the first to_host(). Operands that share a storage become views
-  // of one host copy.
+  // Announces an operand; all of them before the first to_host(). Operands that share a storage
+  // become views of one host copy.
   void announce(const at::Tensor& t, bool is_written);
   void announce(const c10::IValue& v, bool is_written);
 

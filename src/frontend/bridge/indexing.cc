@@ -1,5 +1,5 @@
-// Advanced indexing: the record has integer indices on the device. Masks are counted by a read, but for
-// filling with one value.
+// Advanced indexing: the record has integer indices on the device. Masks are counted by a read, but
+// for filling with one value.
 #include <ATen/core/Tensor.h>
 #include <torch/library.h>
 
@@ -21,13 +21,16 @@ Tensor to_device(const Tensor& host) {
   return t;
 }
 
-bool is_mask(const Tensor& t) { return t.scalar_type() == c10::kBool || t.scalar_type() == c10::kByte; }
+bool is_mask(const Tensor& t) {
+  return t.scalar_type() == c10::kBool || t.scalar_type() == c10::kByte;
+}
 
 void check_mask(const Tensor& self, const Tensor& mask, size_t dim) {
   for (int64_t d = 0; d < mask.dim(); d++) {
     int64_t at = static_cast<int64_t>(dim) + d;
-    TORCH_CHECK_INDEX(at < self.dim() && mask.size(d) == self.size(at), "The shape of the mask ", mask.sizes(),
-                      " at index ", d, " does not match the shape of the indexed tensor ", self.sizes(),
+    TORCH_CHECK_INDEX(at < self.dim() && mask.size(d) == self.size(at), "The shape of the mask ",
+                      mask.sizes(), " at index ", d,
+                      " does not match the shape of the indexed tensor ", self.sizes(),
                       " at index ", at);
   }
 }
@@ -47,7 +50,8 @@ Indices normalise(const Tensor& self, const c10::IValue& list) {
     }
     check_mask(self, t, out.size());
     Tensor places = (is_device(t) ? tensor_to_host(t) : t).nonzero();
-    for (int64_t d = 0; d < t.dim(); d++) out.emplace_back(to_device(places.select(1, d).contiguous()));
+    for (int64_t d = 0; d < t.dim(); d++)
+      out.emplace_back(to_device(places.select(1, d).contiguous()));
   }
   return out;
 }
@@ -65,7 +69,8 @@ void replace_indices(torch::jit::Stack* stack, size_t at, const Tensor& self) {
 // index.Tensor and its relatives: (self, indices, ...).
 void index_kernel(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   size_t base = stack->size() - op.schema().arguments().size();
-  if (is_device((*stack)[base].toTensor())) replace_indices(stack, base + 1, (*stack)[base].toTensor());
+  if (is_device((*stack)[base].toTensor()))
+    replace_indices(stack, base + 1, (*stack)[base].toTensor());
   boxed_kernel(op, stack);
 }
 
@@ -81,7 +86,8 @@ bool try_masked_fill(torch::jit::Stack* stack, size_t base) {
   Tensor mask = list.back().toTensor();
   if (!mask.defined() || mask.scalar_type() != c10::kBool || !is_device(mask)) return false;
   check_mask(self, mask, list.size() - 1);
-  for (int64_t d = static_cast<int64_t>(list.size()) - 1 + mask.dim(); d < self.dim(); d++) mask = mask.unsqueeze(-1);
+  for (int64_t d = static_cast<int64_t>(list.size()) - 1 + mask.dim(); d < self.dim(); d++)
+    mask = mask.unsqueeze(-1);
   if (is_device(value))
     self.masked_fill_(mask, value.reshape({}).to(self.scalar_type()));
   else
@@ -95,7 +101,8 @@ void index_put_kernel(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   check_devices(op_info(op), Arguments(*stack).subspan(base));
   Tensor self = (*stack)[base].toTensor();
   const Tensor& value = (*stack)[base + 2].toTensor();
-  TORCH_CHECK(!is_device(value) || is_device(self), "expected self and value to be on the same device");
+  TORCH_CHECK(!is_device(value) || is_device(self),
+              "expected self and value to be on the same device");
   if (try_masked_fill(stack, base)) {
     torch::jit::drop(*stack, arguments);
     stack->emplace_back(self);

@@ -26,7 +26,8 @@ ArgKind kind_of_list(const c10::TypePtr& element) {
     case TypeKind::FloatType: return ArgKind::reals;
     case TypeKind::NumberType: return ArgKind::scalars;
     case TypeKind::OptionalType:
-      return element->expectRef<c10::OptionalType>().getElementType()->kind() == TypeKind::TensorType
+      return element->expectRef<c10::OptionalType>().getElementType()->kind() ==
+                     TypeKind::TensorType
                  ? ArgKind::tensors
                  : ArgKind::unsupported;
     default: return ArgKind::unsupported;
@@ -35,7 +36,8 @@ ArgKind kind_of_list(const c10::TypePtr& element) {
 
 ArgKind kind_of(const c10::TypePtr& type) {
   switch (type->kind()) {
-    case TypeKind::OptionalType: return kind_of(type->expectRef<c10::OptionalType>().getElementType());
+    case TypeKind::OptionalType:
+      return kind_of(type->expectRef<c10::OptionalType>().getElementType());
     case TypeKind::TensorType: return ArgKind::tensor;
     case TypeKind::ListType: return kind_of_list(type->expectRef<c10::ListType>().getElementType());
     case TypeKind::NumberType: return ArgKind::scalar;
@@ -55,12 +57,16 @@ ArgKind kind_of(const c10::TypePtr& type) {
 
 bool is_written(const c10::Argument& a) { return a.alias_info() && a.alias_info()->isWrite(); }
 
-bool writes(const c10::FunctionSchema& s) { return std::any_of(s.arguments().begin(), s.arguments().end(), is_written); }
+bool writes(const c10::FunctionSchema& s) {
+  return std::any_of(s.arguments().begin(), s.arguments().end(), is_written);
+}
 
 // "add_" -> "add", "__ior__" -> "__or__"; unchanged for others.
 std::string functional_base(const std::string& base) {
-  if (base.starts_with("__i") && base.ends_with("__") && base != "__invert__") return "__" + base.substr(3);
-  if (base.size() > 1 && base.back() == '_' && !base.ends_with("__")) return base.substr(0, base.size() - 1);
+  if (base.starts_with("__i") && base.ends_with("__") && base != "__invert__")
+    return "__" + base.substr(3);
+  if (base.size() > 1 && base.back() == '_' && !base.ends_with("__"))
+    return base.substr(0, base.size() - 1);
   return base;
 }
 
@@ -86,21 +92,25 @@ std::vector<const c10::Argument*> inputs_of(const c10::FunctionSchema& s) {
 
 bool same_inputs(const c10::FunctionSchema& a, const c10::FunctionSchema& b) {
   auto x = inputs_of(a), y = inputs_of(b);
-  return std::equal(x.begin(), x.end(), y.begin(), y.end(), [](const c10::Argument* p, const c10::Argument* q) {
-    return *p->real_type() == *q->real_type() || p->real_type()->annotation_str() == q->real_type()->annotation_str();
-  });
+  return std::equal(x.begin(), x.end(), y.begin(), y.end(),
+                    [](const c10::Argument* p, const c10::Argument* q) {
+                      return *p->real_type() == *q->real_type() ||
+                             p->real_type()->annotation_str() == q->real_type()->annotation_str();
+                    });
 }
 
 // A factory and its out= form: the functional one also takes how to make the tensor.
-bool same_inputs_of_factory(const c10::FunctionSchema& with_out, const c10::FunctionSchema& functional) {
+bool same_inputs_of_factory(const c10::FunctionSchema& with_out,
+                            const c10::FunctionSchema& functional) {
   constexpr std::string_view kTail[] = {"dtype", "layout", "device", "pin_memory"};
   auto x = inputs_of(with_out), y = inputs_of(functional);
   if (y.size() != x.size() + std::size(kTail)) return false;
   for (size_t i = 0; i < std::size(kTail); i++)
     if (y[x.size() + i]->name() != kTail[i]) return false;
-  return std::equal(x.begin(), x.end(), y.begin(), [](const c10::Argument* p, const c10::Argument* q) {
-    return p->real_type()->annotation_str() == q->real_type()->annotation_str();
-  });
+  return std::equal(x.begin(), x.end(), y.begin(),
+                    [](const c10::Argument* p, const c10::Argument* q) {
+                      return p->real_type()->annotation_str() == q->real_type()->annotation_str();
+                    });
 }
 
 std::string short_name(const c10::OperatorName& n) {
@@ -147,7 +157,8 @@ OpInfo::OpInfo(const c10::OperatorHandle& handle)
   }
   is_random = has_generator || op.hasTag(at::Tag::nondeterministic_seeded);
   adds_random_word = adds_random_word_at_end(record_name);
-  has_dynamic_shape = op.hasTag(at::Tag::dynamic_output_shape) || op.hasTag(at::Tag::data_dependent_output);
+  has_dynamic_shape =
+      op.hasTag(at::Tag::dynamic_output_shape) || op.hasTag(at::Tag::data_dependent_output);
   check = argument_check_of(name);
   takes_host_tensors = bridge::takes_host_tensors(name);
   outputs_given = true;
@@ -155,9 +166,10 @@ OpInfo::OpInfo(const c10::OperatorHandle& handle)
     outputs_given &= bridge::is_written(r);
     is_view |= r.alias_info() && !r.alias_info()->isWrite();
   }
-  has_composite = !is_never_taken_apart(record_name) &&
-                  (op.hasKernelForDispatchKey(c10::DispatchKey::CompositeExplicitAutograd) ||
-                   op.hasKernelForDispatchKey(c10::DispatchKey::CompositeExplicitAutogradNonFunctional));
+  has_composite =
+      !is_never_taken_apart(record_name) &&
+      (op.hasKernelForDispatchKey(c10::DispatchKey::CompositeExplicitAutograd) ||
+       op.hasKernelForDispatchKey(c10::DispatchKey::CompositeExplicitAutogradNonFunctional));
 }
 
 bool OpInfo::is_supported(DType first_operand) const {

@@ -1,4 +1,5 @@
-// Facts about one operator, found once: its name on the wire, how each argument is sent, what it returns.
+// Facts about one operator, found once: its name on the wire, how each argument is sent, what it
+// returns.
 #pragma once
 #include <ATen/core/dispatch/Dispatcher.h>
 
@@ -13,7 +14,17 @@
 namespace moai::bridge {
 
 enum class ArgKind : uint8_t {
-  tensor, tensors, scalar, scalars, real, reals, integer, integers, dtype, text, generator,
+  tensor,
+  tensors,
+  scalar,
+  scalars,
+  real,
+  reals,
+  integer,
+  integers,
+  dtype,
+  text,
+  generator,
   ignored,      // device, layout, pinning: decided by the client
   unsupported,  // no word of the wire
 };
@@ -30,8 +41,8 @@ struct OpInfo {
   explicit OpInfo(const c10::OperatorHandle& op);
 
   c10::OperatorHandle op;
-  std::string name;         // "aten::add_.Tensor"
-  std::string record_name;  // "add.Tensor"
+  std::string name;                    // "aten::add_.Tensor"
+  std::string record_name;             // "add.Tensor"
   mutable frontend::OpName wire_name;  // the same, for the recorder; under its mutex
   std::vector<ArgInfo> args;
   size_t return_count = 0;

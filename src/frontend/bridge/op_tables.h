@@ -7,7 +7,8 @@ namespace moai::bridge {
 
 // A Scalar or float that fixes a shape or an algorithm, so that it is hashed and not lifted.
 bool is_structural_number(std::string_view record_name, std::string_view argument);
-// A factor that is nearly always 1: then hashed, so that the server leaves the product out; else lifted.
+// A factor that is nearly always 1: then hashed, so that the server leaves the product out; else
+// lifted.
 bool is_structural_when_one(std::string_view argument);
 // Draws random numbers without a generator argument: seed and offset follow its arguments.
 bool adds_random_word_at_end(std::string_view record_name);

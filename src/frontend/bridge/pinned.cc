@@ -1,4 +1,5 @@
-// Pinned host memory: blocks cached by size, and a table that answers is_pinned() for any inner address.
+// Pinned host memory: blocks cached by size, and a table that answers is_pinned() for any inner
+// address.
 #include "src/frontend/bridge/pinned.h"
 
 #include <cstdlib>

@@ -1,5 +1,6 @@
-// The one file that calls CPython: signals while a thread waits for the server, and the line of the program for
-// messages. By names of its C interface found at run time, so that one object serves every version.
+// The one file that calls CPython: signals while a thread waits for the server, and the line of the
+// program for messages. By names of its C interface found at run time, so that one object serves
+// every version.
 #include <dlfcn.h>
 
 #include <exception>
@@ -14,8 +15,9 @@ namespace moai::bridge {
 static void release_python(std::initializer_list<void*> objects);
 }
 
-// A Python exception in flight, as PyTorch's bindings catch it: torch/csrc/Exceptions.h has the class of this
-// name and layout. Handlers find it by its name, so no Python header and no libtorch_python is needed here.
+// A Python exception in flight, as PyTorch's bindings catch it: torch/csrc/Exceptions.h has the
+// class of this name and layout. Handlers find it by its name, so no Python header and no
+// libtorch_python is needed here.
 struct python_error : std::exception {
   python_error(void* t, void* v, void* tb) : type(t), value(v), traceback(tb) {}
   python_error(const python_error&) = delete;
@@ -39,9 +41,9 @@ struct Python {
   int (*check_signals)() = nullptr;
   void (*clear)() = nullptr;
   void (*fetch)(Object*, Object*, Object*) = nullptr;
-  Object (*get_frame)() = nullptr;        // borrowed
-  Object (*get_back)(Object) = nullptr;   // new, or null
-  Object (*get_code)(Object) = nullptr;   // new
+  Object (*get_frame)() = nullptr;       // borrowed
+  Object (*get_back)(Object) = nullptr;  // new, or null
+  Object (*get_code)(Object) = nullptr;  // new
   int (*get_line)(Object) = nullptr;
   Object (*get_attribute)(Object, const char*) = nullptr;  // new, or null
   const char* (*as_utf8)(Object, ptrdiff_t*) = nullptr;
@@ -64,10 +66,11 @@ const Python& python() {
     found.has_signals = ok & find(found.check_signals, "PyErr_CheckSignals") &
                         find(found.fetch, "PyErr_Fetch") & find(found.inc_ref, "Py_IncRef") &
                         find(found.dec_ref, "Py_DecRef");
-    found.has_frames = ok & find(found.get_frame, "PyEval_GetFrame") & find(found.get_back, "PyFrame_GetBack") &
-                       find(found.get_code, "PyFrame_GetCode") & find(found.get_line, "PyFrame_GetLineNumber") &
-                       find(found.get_attribute, "PyObject_GetAttrString") &
-                       find(found.as_utf8, "PyUnicode_AsUTF8AndSize");
+    found.has_frames =
+        ok & find(found.get_frame, "PyEval_GetFrame") & find(found.get_back, "PyFrame_GetBack") &
+        find(found.get_code, "PyFrame_GetCode") & find(found.get_line, "PyFrame_GetLineNumber") &
+        find(found.get_attribute, "PyObject_GetAttrString") &
+        find(found.as_utf8, "PyUnicode_AsUTF8AndSize");
     return found;
   }();
   return p;
@@ -121,8 +124,8 @@ bool poll_signals() {
   if (!p.has_signals || !p.is_initialized()) return true;
   Gil gil;
   if (p.check_signals() == 0) return true;
-  // The handler raised: KeyboardInterrupt, or what the program's own handler raises. The wait ends, and
-  // throw_interrupted() hands the exception on.
+  // The handler raised: KeyboardInterrupt, or what the program's own handler raises. The wait ends,
+  // and throw_interrupted() hands the exception on.
   drop(t_raised);
   p.fetch(&t_raised.type, &t_raised.value, &t_raised.traceback);
   return false;

@@ -1,5 +1,5 @@
-// torch.ops.moai: what the Python part of the bridge calls. Operators, so that exceptions arrive as the right
-// Python classes.
+// torch.ops.moai: what the Python part of the bridge calls. Operators, so that exceptions arrive as
+// the right Python classes.
 #include <torch/library.h>
 
 #include "src/frontend/bridge/allocator.h"
@@ -24,13 +24,16 @@ c10::Dict<std::string, int64_t> fallbacks() {
 std::vector<int64_t> memory() {
   MemoryCounts c = memory_counts();
   std::vector<int64_t> v;
-  for (uint64_t n : {c.live_bytes, c.peak_bytes, c.reserved_bytes, c.reserved_peak_bytes, c.allocations, c.frees,
-                     c.live_count, c.peak_count, c.out_of_memory, c.allocated_bytes, c.freed_bytes})
+  for (uint64_t n :
+       {c.live_bytes, c.peak_bytes, c.reserved_bytes, c.reserved_peak_bytes, c.allocations, c.frees,
+        c.live_count, c.peak_count, c.out_of_memory, c.allocated_bytes, c.freed_bytes})
     v.push_back(static_cast<int64_t>(n));
   return v;
 }
 
-int64_t total_memory() { return static_cast<int64_t>(runtime().total_memory(/*may_connect=*/true)); }
+int64_t total_memory() {
+  return static_cast<int64_t>(runtime().total_memory(/*may_connect=*/true));
+}
 
 void empty_device_cache() {
   empty_cache();
@@ -63,7 +66,9 @@ void close() {
   runtime().session().close();
 }
 
-void hint(std::string key, std::string value) { throw_if_error(runtime().session().hint(key, value)); }
+void hint(std::string key, std::string value) {
+  throw_if_error(runtime().session().hint(key, value));
+}
 
 bool is_bad_fork() { return has_runtime() && runtime().is_bad_fork(); }
 bool is_connected() { return has_runtime() && runtime().session().is_connected(); }

@@ -14,7 +14,8 @@ bool has_contents(const frontend::Storage* storage) {
   return runtime().recorder().has_contents(storage);
 }
 
-void record_copy(frontend::Storage* target, const wire::View& to, frontend::Storage* source, const wire::View& from) {
+void record_copy(frontend::Storage* target, const wire::View& to, frontend::Storage* source,
+                 const wire::View& from) {
   frontend::Recorder& r = runtime().recorder();
   {
     std::lock_guard lock(r.mutex());

@@ -8,8 +8,10 @@
 namespace moai::bridge {
 
 // Records that the elements of `from` go into those of `to`: views of equal sizes.
-void record_copy(frontend::Storage* target, const wire::View& to, frontend::Storage* source, const wire::View& from);
-// The first `bytes` of `source` into `target`; a record. Does nothing while the source has no contents.
+void record_copy(frontend::Storage* target, const wire::View& to, frontend::Storage* source,
+                 const wire::View& from);
+// The first `bytes` of `source` into `target`; a record. Does nothing while the source has no
+// contents.
 void copy_bytes(frontend::Storage* target, frontend::Storage* source, size_t bytes);
 // All elements of a view, row-major; zeros while the storage has no contents. Waits.
 void read_view(frontend::Storage* source, const wire::View& view, std::span<std::byte> out);

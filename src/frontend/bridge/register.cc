@@ -24,13 +24,15 @@ torch::Library& library(const char* space, DispatchKey key) {
 }
 
 void register_fallbacks() {
-  library("_", DispatchKey::CUDA).fallback(torch::CppFunction::makeFromBoxedFunction<&boxed_kernel>());
-  for (DispatchKey key : {DispatchKey::SparseCUDA, DispatchKey::SparseCsrCUDA, DispatchKey::NestedTensorCUDA,
-                          DispatchKey::QuantizedCUDA})
+  library("_", DispatchKey::CUDA)
+      .fallback(torch::CppFunction::makeFromBoxedFunction<&boxed_kernel>());
+  for (DispatchKey key : {DispatchKey::SparseCUDA, DispatchKey::SparseCsrCUDA,
+                          DispatchKey::NestedTensorCUDA, DispatchKey::QuantizedCUDA})
     library("_", key).fallback(torch::CppFunction::makeFromBoxedFunction<&refuse_layout>());
 }
 
-// Every build of PyTorch has kernels for process groups on this key, which would read addresses that hold nothing.
+// Every build of PyTorch has kernels for process groups on this key, which would read addresses
+// that hold nothing.
 void register_collectives() {
   struct Silent final : c10::WarningHandler {
     void process(const c10::Warning&) override {}  // "overriding a previously registered kernel"
@@ -38,14 +40,17 @@ void register_collectives() {
   c10::WarningUtils::WarningHandlerGuard guard(&silent);
   torch::Library& lib = library("c10d", DispatchKey::CUDA);
   for (const c10::OperatorName& n : c10::Dispatcher::singleton().getAllOpNames()) {
-    auto op = n.name.starts_with("c10d::") ? c10::Dispatcher::singleton().findSchema(n) : std::nullopt;
+    auto op =
+        n.name.starts_with("c10d::") ? c10::Dispatcher::singleton().findSchema(n) : std::nullopt;
     if (op && op->hasKernelForDispatchKey(DispatchKey::CUDA))
-      lib.impl(c10::toString(n).c_str(), torch::CppFunction::makeFromBoxedFunction<&refuse_collective>());
+      lib.impl(c10::toString(n).c_str(),
+               torch::CppFunction::makeFromBoxedFunction<&refuse_collective>());
   }
 }
 
-// An operator that PyTorch takes apart above autograd would lose its gradient to a kernel of ours. Where autograd has
-// a rule of its own (silu_backward), the parts are only for devices without a kernel.
+// An operator that PyTorch takes apart above autograd would lose its gradient to a kernel of ours.
+// Where autograd has a rule of its own (silu_backward), the parts are only for devices without a
+// kernel.
 bool may_have_kernel(const c10::OperatorHandle& op) {
   return (!op.hasKernelForDispatchKey(DispatchKey::CompositeImplicitAutograd) ||
           op.hasKernelForDispatchKey(DispatchKey::Autograd)) &&
@@ -87,8 +92,8 @@ void install() {
   register_direct(lib);
   for (const char* name : whole_ops()) register_whole(lib, name_of(name));
   register_lists(lib);
-  for (const char* name : {"_thnn_fused_lstm_cell", "_thnn_fused_lstm_cell_backward_impl", "_thnn_fused_gru_cell",
-                           "_thnn_fused_gru_cell_backward"})
+  for (const char* name : {"_thnn_fused_lstm_cell", "_thnn_fused_lstm_cell_backward_impl",
+                           "_thnn_fused_gru_cell", "_thnn_fused_gru_cell_backward"})
     register_whole(lib, name_of(name));
   register_python_ops();
   install_hooks();

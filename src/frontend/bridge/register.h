@@ -1,5 +1,5 @@
-// Everything that makes PyTorch see the device, done by one call: no static initialisers, so that a dormant
-// module changes nothing.
+// Everything that makes PyTorch see the device, done by one call: no static initialisers, so that a
+// dormant module changes nothing.
 #pragma once
 
 namespace moai::bridge {

@@ -5,7 +5,8 @@
 
 namespace moai::bridge {
 
-// 64 TiB is half of the address space of a process; address space limits and sanitizers may leave less.
+// 64 TiB is half of the address space of a process; address space limits and sanitizers may leave
+// less.
 bool Reservation::map() {
   for (size_t size = size_t{64} << 40; size >= size_t{1} << 30; size /= 4) {
     void* p = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -42,7 +42,8 @@ std::unique_ptr<frontend::Session> new_session() {
 
 Runtime::Runtime() : session_(new_session()), recorder_(*session_) {
   is_blocking_ = variable("CUDA_LAUNCH_BLOCKING") == "1";
-  refuses_fallback_ = (',' + variable("MOAI_REQUIRE") + ',').find(",no-fallback,") != std::string::npos;
+  refuses_fallback_ =
+      (',' + variable("MOAI_REQUIRE") + ',').find(",no-fallback,") != std::string::npos;
 }
 
 Runtime& runtime() {

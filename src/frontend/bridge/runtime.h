@@ -1,5 +1,5 @@
-// The process-wide state of the bridge: the session, its recorder, counters. Made at first use, never freed
-// (tensors die after static destructors ran).
+// The process-wide state of the bridge: the session, its recorder, counters. Made at first use,
+// never freed (tensors die after static destructors ran).
 #pragma once
 #include <atomic>
 #include <functional>

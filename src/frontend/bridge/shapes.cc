@@ -22,8 +22,8 @@ void add_tensor(Hash128& h, const at::Tensor& t) {
   if (!t.defined()) return h.add(1);
   auto* impl = t.unsafeGetTensorImpl();
   h.add(2 | static_cast<uint64_t>(t.scalar_type()) << 8 | static_cast<uint64_t>(t.dim()) << 16 |
-        uint64_t{is_device(t)} << 24 | uint64_t{impl->is_wrapped_number()} << 25 | uint64_t{t.is_conj()} << 26 |
-        uint64_t{t.is_neg()} << 27);
+        uint64_t{is_device(t)} << 24 | uint64_t{impl->is_wrapped_number()} << 25 |
+        uint64_t{t.is_conj()} << 26 | uint64_t{t.is_neg()} << 27);
   for (int64_t d : t.sizes()) h.add(static_cast<uint64_t>(d));
   for (int64_t d : t.strides()) h.add(static_cast<uint64_t>(d));
 }
@@ -65,8 +65,8 @@ SegmentId key_of(const OpInfo& info, Arguments arguments) {
   h.add(reinterpret_cast<uintptr_t>(&info));
   for (size_t i = 0; i < arguments.size(); i++) {
     const ArgInfo& a = info.args[i];
-    bool is_lifted = !a.is_structural &&
-                     (a.kind == ArgKind::scalar || a.kind == ArgKind::scalars || a.kind == ArgKind::real);
+    bool is_lifted = !a.is_structural && (a.kind == ArgKind::scalar || a.kind == ArgKind::scalars ||
+                                          a.kind == ArgKind::real);
     add_value(h, arguments[i], is_lifted);
     // The result of a view begins where its base begins.
     if (info.is_view && arguments[i].isTensor() && arguments[i].toTensor().defined()) {
@@ -109,8 +109,8 @@ class Twins {
  private:
   static at::Tensor make(const at::Tensor& t) {
     int64_t elements = static_cast<int64_t>(t.storage().nbytes() / t.itemsize());
-    at::Tensor twin(at::detail::empty_strided_meta({elements}, {1}, t.scalar_type(), std::nullopt, std::nullopt,
-                                                   std::nullopt));
+    at::Tensor twin(at::detail::empty_strided_meta({elements}, {1}, t.scalar_type(), std::nullopt,
+                                                   std::nullopt, std::nullopt));
     auto* impl = twin.unsafeGetTensorImpl();
     impl->set_sizes_and_strides(t.sizes(), t.strides(), t.storage_offset());
     if (t.is_conj()) impl->_set_conj(true);
@@ -133,7 +133,9 @@ TensorSpec spec_of(const at::Tensor& t) {
   return s;
 }
 
-bool same_place(const at::Tensor& a, const at::Tensor& b) { return a.sizes() == b.sizes() && a.strides() == b.strides(); }
+bool same_place(const at::Tensor& a, const at::Tensor& b) {
+  return a.sizes() == b.sizes() && a.strides() == b.strides();
+}
 
 ReturnSpec return_of(const c10::IValue& result, const torch::jit::Stack& twins) {
   ReturnSpec r;

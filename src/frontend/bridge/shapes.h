@@ -1,5 +1,5 @@
-// Sizes, strides and dtypes of what an operator returns, from PyTorch's Meta kernels, remembered per
-// (operator, views, structural attributes).
+// Sizes, strides and dtypes of what an operator returns, from PyTorch's Meta kernels, remembered
+// per (operator, views, structural attributes).
 #pragma once
 #include <ATen/core/Tensor.h>
 #include <ATen/core/stack.h>
@@ -32,8 +32,8 @@ struct Shapes {
   std::vector<std::pair<size_t, TensorSpec>> resized;  // out= arguments that take another size
 };
 
-// Returns null when no rule knows: the caller runs the op elsewhere. Throws what the rule throws about the
-// arguments (sizes, dtypes).
+// Returns null when no rule knows: the caller runs the op elsewhere. Throws what the rule throws
+// about the arguments (sizes, dtypes).
 std::shared_ptr<const Shapes> infer_shapes(const OpInfo& info, Arguments arguments);
 
 }  // namespace moai::bridge

@@ -40,7 +40,9 @@ std::string fallbacks_json() {
 std::string stats_json() {
   frontend::SessionCounters c = runtime().session().counters();
   std::string out = "{";
-  auto number = [&](const char* key, uint64_t value) { out += quoted(key) + ": " + std::to_string(value) + ", "; };
+  auto number = [&](const char* key, uint64_t value) {
+    out += quoted(key) + ": " + std::to_string(value) + ", ";
+  };
   number("steps", c.steps);
   number("ops_recorded", runtime().recorder().ops_recorded());
   number("blocking_round_trips", c.blocking_round_trips);

@@ -4,7 +4,8 @@
 
 namespace moai::bridge {
 
-// A JSON object: the counters of the session, and per fallen back operator its calls, bytes, milliseconds.
+// A JSON object: the counters of the session, and per fallen back operator its calls, bytes,
+// milliseconds.
 std::string stats_json();
 
 }  // namespace moai::bridge

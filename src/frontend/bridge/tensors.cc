@@ -52,8 +52,8 @@ bool fills_storage(const at::Tensor& t) {
 }
 
 bool is_expressible(const at::Tensor& t) {
-  return t.dim() <= kRankMax && dtype_of(t.scalar_type()) && t.layout() == c10::kStrided && t.has_storage() &&
-         storage_of(t) && fills_storage(t);
+  return t.dim() <= kRankMax && dtype_of(t.scalar_type()) && t.layout() == c10::kStrided &&
+         t.has_storage() && storage_of(t) && fills_storage(t);
 }
 
 wire::View view_of(const at::Tensor& t) {
@@ -79,24 +79,28 @@ frontend::ViewRef view_ref_of(const at::Tensor& t) {
 }
 
 at::Tensor empty_device(at::IntArrayRef sizes, at::IntArrayRef strides, c10::ScalarType dtype) {
-  return at::Tensor(at::detail::empty_strided_generic(sizes, strides, device_allocator(), kDeviceKeys, dtype));
+  return at::Tensor(
+      at::detail::empty_strided_generic(sizes, strides, device_allocator(), kDeviceKeys, dtype));
 }
 
-at::Tensor empty_device(at::IntArrayRef sizes, c10::ScalarType dtype, std::optional<c10::MemoryFormat> format) {
-  return at::Tensor(at::detail::empty_generic(sizes, device_allocator(), kDeviceKeys, dtype, format));
+at::Tensor empty_device(at::IntArrayRef sizes, c10::ScalarType dtype,
+                        std::optional<c10::MemoryFormat> format) {
+  return at::Tensor(
+      at::detail::empty_generic(sizes, device_allocator(), kDeviceKeys, dtype, format));
 }
 
-at::Tensor make_view(const at::Tensor& self, at::IntArrayRef sizes, at::IntArrayRef strides, int64_t offset,
-                     caffe2::TypeMeta dtype) {
+at::Tensor make_view(const at::Tensor& self, at::IntArrayRef sizes, at::IntArrayRef strides,
+                     int64_t offset, caffe2::TypeMeta dtype) {
   // The constructor for views does not add autograd keys itself: it takes all keys of self.
-  auto t = at::detail::make_tensor<c10::TensorImpl>(c10::TensorImpl::VIEW, c10::Storage(self.storage()),
-                                                    self.key_set(), dtype);
+  auto t = at::detail::make_tensor<c10::TensorImpl>(
+      c10::TensorImpl::VIEW, c10::Storage(self.storage()), self.key_set(), dtype);
   t.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides, offset);
   return t;
 }
 
 bool covers_storage(const at::Tensor& t) {
-  return storage_of(t.storage().unsafeGetStorageImpl()->_mutable_data_ptr_no_checks()) && t.storage_offset() == 0 && t.is_non_overlapping_and_dense() &&
+  return storage_of(t.storage().unsafeGetStorageImpl()->_mutable_data_ptr_no_checks()) &&
+         t.storage_offset() == 0 && t.is_non_overlapping_and_dense() &&
          static_cast<size_t>(t.numel()) * t.itemsize() == t.storage().nbytes();
 }
 

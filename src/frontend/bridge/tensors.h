@@ -7,15 +7,19 @@
 
 namespace moai::bridge {
 
-inline bool is_device(const at::Tensor& t) { return t.defined() && t.device().type() == c10::DeviceType::CUDA; }
+inline bool is_device(const at::Tensor& t) {
+  return t.defined() && t.device().type() == c10::DeviceType::CUDA;
+}
 
-// The client storage of a device tensor; null for a zero tensor, which has no memory. Throws NotImplementedError for sparse, nested and quantised ones.
+// The client storage of a device tensor; null for a zero tensor, which has no memory. Throws
+// NotImplementedError for sparse, nested and quantised ones.
 frontend::Storage* storage_of(const at::Tensor& t);
 // The wire's view. Requires: rank <= kRankMax and a dtype of the wire.
 wire::View view_of(const at::Tensor& t);
 // The same without a copy of sizes and strides.
 frontend::ViewRef view_ref_of(const at::Tensor& t);
-// Whether the storage is a whole number of its elements: four bytes over, and the server cannot see the storage as both.
+// Whether the storage is a whole number of its elements: four bytes over, and the server cannot see
+// the storage as both.
 bool fills_storage(const at::Tensor& t);
 // Whether the server takes an operator on it.
 bool is_expressible(const at::Tensor& t);
@@ -24,8 +28,8 @@ at::Tensor empty_device(at::IntArrayRef sizes, at::IntArrayRef strides, c10::Sca
 at::Tensor empty_device(at::IntArrayRef sizes, c10::ScalarType dtype,
                         std::optional<c10::MemoryFormat> format = std::nullopt);
 // Another look at the storage of `self`.
-at::Tensor make_view(const at::Tensor& self, at::IntArrayRef sizes, at::IntArrayRef strides, int64_t offset,
-                     caffe2::TypeMeta dtype);
+at::Tensor make_view(const at::Tensor& self, at::IntArrayRef sizes, at::IntArrayRef strides,
+                     int64_t offset, caffe2::TypeMeta dtype);
 
 // Whether its elements are exactly the bytes of a storage that it owns, each once.
 bool covers_storage(const at::Tensor& t);
