@@ -59,10 +59,9 @@ std::string printable(const std::string& text, size_t width) {
   };
   std::string whole = join(characters.begin(), characters.end());
   if (display_width(whole) <= width) return whole;
-  size_t head = characters.size(), tail = characters.size();
+  size_t head = 0, tail = characters.size();
   std::string left, right;
-  for (head = 0;
-       head < characters.size() && display_width(left + characters[head]) <= (width - 3) / 2;
+  for (; head < characters.size() && display_width(left + characters[head]) <= (width - 3) / 2;
        head++)
     left += characters[head];
   while (tail > head &&

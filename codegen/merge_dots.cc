@@ -9,7 +9,6 @@
 namespace moai::codegen {
 
 using ir::Graph;
-using ir::Node;
 using ir::ValueId;
 
 ValueId Merger::joined(Rewriter& r, const Unit& u, size_t side, int axis) const {

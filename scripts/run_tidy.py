@@ -7,6 +7,8 @@ import os
 import pathlib
 import subprocess
 
+TIDY = ["clang-tidy-16", "--quiet", "--extra-arg=-Wno-unknown-pragmas"]  # the other compiler's
+
 
 def _sources(root, build):
     """Source -> newest object made of it: an object is newer than every header that it includes."""
@@ -32,7 +34,7 @@ def run(root, build, log):
         stamp = stamps / (str(source.relative_to(root)).replace("/", "-") + ".clean")
         if stamp.exists() and made and stamp.stat().st_mtime > max(made, rules):
             return source, ""
-        done = subprocess.run(["clang-tidy-16", "--quiet", "-p", build, source], capture_output=True, text=True, cwd=root)
+        done = subprocess.run([*TIDY, "-p", build, source], capture_output=True, text=True, cwd=root)
         if done.returncode == 0:
             stamp.parent.mkdir(parents=True, exist_ok=True)
             stamp.touch()

@@ -89,7 +89,7 @@ int run_worker(const WorkerOptions& options) {
       transport::receive_fd(control, Deadline{});
   if (!taken.ok()) return 0;  // the supervisor ended before a session came
   // Never destroyed: its thread watches until the process ends.
-  auto* link = new SupervisorLink(control.release());
+  static auto* const link = new SupervisorLink(control.release());
   Status status = serve(options, *device, *link, std::move(taken->first));
   if (status.ok() || status.code() == StatusCode::unavailable) return 0;
   log_warning("worker: " + status.message());

@@ -5,8 +5,6 @@
 namespace moai::lower {
 namespace {
 
-using ir::ValueId;
-
 void fill_with(OpContext& c, double value) {
   c.finish(c.b.constant(value, c.output_dtype(), c.output_shape()));
 }

@@ -38,13 +38,14 @@ class Server {
     Status started = supervisor_->start();
     INFO(started.message());
     REQUIRE(started.ok());
-    thread_ = std::thread([this] { REQUIRE(supervisor_->run().ok()); });
+    thread_ = std::thread([this] { ended_ = supervisor_->run(); });
   }
   ~Server() { stop(); }
   void stop() {
     if (!thread_.joinable()) return;
     supervisor_->stop();
     thread_.join();
+    CHECK(ended_.ok());
     supervisor_.reset();
   }
   transport::Address address() const { return {transport::Address::Kind::unix_abstract, name_, 0}; }
@@ -73,6 +74,7 @@ class Server {
   std::string name_;
   std::unique_ptr<Supervisor> supervisor_;
   std::thread thread_;
+  Status ended_;  // read after thread_ ended
   wire::Hello peer_;
 };
 

@@ -22,10 +22,6 @@ template <>
 struct Limits<double> {
   static constexpr double lowest = -__builtin_inf(), highest = __builtin_inf();
 };
-template <>
-struct Limits<uint8_t> {
-  static constexpr uint8_t lowest = 0, highest = 1;
-};
 
 struct Sum {
   template <class T>

@@ -61,15 +61,16 @@ bool find(F& f, const char* name) {
 const Python& python() {
   static const Python p = [] {
     Python found;
-    bool ok = find(found.ensure, "PyGILState_Ensure") & find(found.release, "PyGILState_Release") &
-              find(found.is_initialized, "Py_IsInitialized") & find(found.clear, "PyErr_Clear");
-    found.has_signals = ok & find(found.check_signals, "PyErr_CheckSignals") &
-                        find(found.fetch, "PyErr_Fetch") & find(found.inc_ref, "Py_IncRef") &
-                        find(found.dec_ref, "Py_DecRef");
+    const bool ok =
+        find(found.ensure, "PyGILState_Ensure") && find(found.release, "PyGILState_Release") &&
+        find(found.is_initialized, "Py_IsInitialized") && find(found.clear, "PyErr_Clear") &&
+        find(found.inc_ref, "Py_IncRef") && find(found.dec_ref, "Py_DecRef");
+    found.has_signals =
+        ok && find(found.check_signals, "PyErr_CheckSignals") && find(found.fetch, "PyErr_Fetch");
     found.has_frames =
-        ok & find(found.get_frame, "PyEval_GetFrame") & find(found.get_back, "PyFrame_GetBack") &
-        find(found.get_code, "PyFrame_GetCode") & find(found.get_line, "PyFrame_GetLineNumber") &
-        find(found.get_attribute, "PyObject_GetAttrString") &
+        ok && find(found.get_frame, "PyEval_GetFrame") && find(found.get_back, "PyFrame_GetBack") &&
+        find(found.get_code, "PyFrame_GetCode") && find(found.get_line, "PyFrame_GetLineNumber") &&
+        find(found.get_attribute, "PyObject_GetAttrString") &&
         find(found.as_utf8, "PyUnicode_AsUTF8AndSize");
     return found;
   }();

@@ -3,6 +3,8 @@
 
 #include <torch/library.h>
 
+#include <deque>
+
 #include "src/frontend/bridge/allocator.h"
 #include "src/frontend/bridge/boxed.h"
 #include "src/frontend/bridge/direct.h"
@@ -20,7 +22,8 @@ using c10::DispatchKey;
 
 // Lives as long as the process: PyTorch unregisters what a Library registered when it dies.
 torch::Library& library(const char* space, DispatchKey key) {
-  return *new torch::Library(torch::Library::IMPL, space, key, __FILE__, __LINE__);
+  static auto& all = *new std::deque<torch::Library>;
+  return all.emplace_back(torch::Library::IMPL, space, key, __FILE__, __LINE__);
 }
 
 void register_fallbacks() {
