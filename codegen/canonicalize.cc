@@ -78,24 +78,29 @@ Rebuilt rebuild(const Graph& g, Rule&& rule) {
   return {r.take(), is_changed};
 }
 
+bool is_elementwise(Prim op) { return is_pointwise(op) || op == Prim::convert; }
+
 ValueId simplify(Rewriter& r, const Node& n, const Type& result) {
-  if (is_pointwise(n.op) || n.op == Prim::convert) return simplify_pointwise(r, n, result);
+  if (is_elementwise(n.op)) return simplify_pointwise(r, n, result);
   if (n.op == Prim::reduce) return simplify_reduce(r, n, result);
   return simplify_shape(r, n, result);
 }
 
-// Values of pointwise nodes that are read by slices alone, each of which feeds pointwise nodes, and
-// no element twice: they are better made in the slices' readers.
+// Values made element by element that are read by slices alone, each of which feeds pointwise
+// nodes, and no element twice: they are better made in the slices' readers.
 std::vector<bool> find_sliced(const Graph& g) {
   std::vector<bool> feeds_more(g.value_count()), is_read_whole(g.value_count());
   std::vector<int64_t> sliced(g.value_count());
   for (const ir::Output& o : g.outputs())
     feeds_more[index_of(o.value)] = is_read_whole[index_of(o.value)] = true;
+  const std::vector<uint32_t> uses = use_counts(g);
   for (size_t i = g.nodes().size(); i-- > 0;) {
     const Node& n = g.nodes()[i];
+    // The last pass may have left readers that nobody reads.
+    if (n.results.size() == 1 && uses[index_of(n.results[0])] == 0) continue;
     bool is_slice = n.op == Prim::slice && !feeds_more[index_of(n.results[0])];
     for (ValueId v : n.operands) {
-      if (!is_pointwise(n.op)) feeds_more[index_of(v)] = true;
+      if (!is_elementwise(n.op)) feeds_more[index_of(v)] = true;
       if (is_slice)
         sliced[index_of(v)] += g.type(n.results[0]).shape.numel();
       else
@@ -105,7 +110,7 @@ std::vector<bool> find_sliced(const Graph& g) {
   std::vector<bool> out(g.value_count());
   for (const Node& n : g.nodes()) {
     size_t v = index_of(n.results[0]);
-    out[v] = is_pointwise(n.op) && !is_read_whole[v] && sliced[v] > 0 &&
+    out[v] = is_elementwise(n.op) && !is_read_whole[v] && sliced[v] > 0 &&
              sliced[v] <= g.type(n.results[0]).shape.numel();
   }
   return out;
@@ -145,7 +150,7 @@ Graph settle(const Graph& graph) {
         rebuild(g, [&](Rewriter& r, const Node& old, const Node& n, const std::vector<uint32_t>&) {
           const Type& result = g.type(old.results[0]);
           const Node* below = n.op == Prim::slice ? r.def(n.operands[0]) : nullptr;
-          if (below && is_pointwise(below->op) && is_sliced[index_of(old.operands[0])])
+          if (below && is_elementwise(below->op) && is_sliced[index_of(old.operands[0])])
             return slice_operands(r, n, result);
           return simplify(r, n, result);
         });

@@ -50,10 +50,27 @@ int64_t start_of_piece(const SliceAttrs& a, const Shape& from, const Shape& to) 
   return first == from.rank() ? 0 : a.start[first] * contiguous_strides(from)[first];
 }
 
-// A slice of a concat that is one of its parts.
+// A slice along a concat's axis that is one of its parts.
+ValueId part_of_concat(Rewriter& r, const SliceAttrs& a, const ir::Node& concat,
+                       const ir::Type& result) {
+  const int axis = static_cast<int>(std::get<AxisAttrs>(concat.attrs).axis);
+  const int rank = a.start.rank();
+  if (a.step != Shape::filled(rank, 1)) return ValueId::none;
+  Shape start = Shape::filled(rank, 0);
+  for (ValueId part : concat.operands) {
+    if (a.start == start && r.shape(part) == result.shape) return part;
+    start[axis] += r.shape(part)[axis];
+  }
+  return ValueId::none;
+}
+
+// A slice of a concat, or of a reshaped one, that is one of its parts.
 ValueId slice_of_concat(Rewriter& r, const ir::Node& n, const ir::Type& result) {
   ValueId v = n.operands[0];
-  int64_t start = start_of_piece(std::get<SliceAttrs>(n.attrs), r.shape(v), result.shape);
+  const auto& a = std::get<SliceAttrs>(n.attrs);
+  if (const ir::Node* below = r.def(v); below && below->op == Prim::concat)
+    return part_of_concat(r, a, *below, result);
+  int64_t start = start_of_piece(a, r.shape(v), result.shape);
   while (r.def(v) && r.def(v)->op == Prim::reshape) v = r.def(v)->operands[0];
   const ir::Node* below = r.def(v);
   if (start < 0 || !below || below->op != Prim::concat) return ValueId::none;

@@ -12,11 +12,16 @@ Expr column_block(Expr x, int64_t i, int64_t n) {
   Shape start = {0, i * n}, step = {1, 1}, sizes = {x.shape()[0], n};
   return {x.b, x.b->slice(x.v, start, step, sizes)};
 }
-Expr join(OpContext& c, std::initializer_list<Expr> parts) {
+// Blocks of columns, each rounded to the dtype of the output before they are joined: a reader of
+// one block then needs nothing of the others.
+Expr join(OpContext& c, size_t output, std::initializer_list<Expr> parts) {
+  const DType dtype = c.output_dtype(output);
   std::vector<ir::ValueId> values;
-  for (const Expr& p : parts) values.push_back(p.v);
+  for (const Expr& p : parts) values.push_back(p.to(dtype).v);
   return {&c.b, c.b.concat(values, 1)};
 }
+// Over the rows, of what was rounded, as PyTorch does.
+Expr bias_grad(Expr gates_grad, DType wide) { return sum_of(gates_grad.to(wide), {0}); }
 // Gates with their biases, [rows, k * n].
 Expr gates(OpContext& c, Expr x, const std::optional<Expr>& bias) {
   if (!bias || !c.b.status().ok()) return x;
@@ -39,7 +44,7 @@ void lower_lstm_cell(OpContext& c) {
   Expr i = sigmoid_of(column_block(all, 0, n)), f = sigmoid_of(column_block(all, 1, n));
   Expr g = tanh_of(column_block(all, 2, n)), o = sigmoid_of(column_block(all, 3, n));
   Expr cy = f * cx + i * g;
-  c.put(0, (o * tanh_of(cy)).v), c.put(1, cy.v), c.put(2, join(c, {i, f, g, o}).v);
+  c.put(0, (o * tanh_of(cy)).v), c.put(1, cy.v), c.put(2, join(c, 2, {i, f, g, o}).v);
 }
 
 // grad hy, grad cy, cx, cy, workspace, has_bias -> grad gates, grad cx, grad bias
@@ -53,9 +58,10 @@ void lower_lstm_cell_backward(OpContext& c) {
   Expr t = tanh_of(cy), zero = cx.constant(0);
   Expr dh = ghy ? *ghy : zero;
   Expr dc = dh * o * (1.0 - t * t) + (gcy ? *gcy : zero);
-  Expr gates_grad = join(c, {dc * g * i * (1.0 - i), dc * cx * f * (1.0 - f),
-                             dc * i * (1.0 - g * g), dh * t * o * (1.0 - o)});
-  c.put(0, gates_grad.v), c.put(1, (dc * f).v), c.put(2, sum_of(gates_grad, {0}).v);
+  Expr gates_grad = join(c, 0,
+                         {dc * g * i * (1.0 - i), dc * cx * f * (1.0 - f), dc * i * (1.0 - g * g),
+                          dh * t * o * (1.0 - o)});
+  c.put(0, gates_grad.v), c.put(1, (dc * f).v), c.put(2, bias_grad(gates_grad, w.dtype()).v);
 }
 
 // input gates, hidden gates, hx, input bias, hidden bias -> hy, workspace (r z n hx and the hidden
@@ -70,7 +76,7 @@ void lower_gru_cell(OpContext& c) {
   Expr z = sigmoid_of(column_block(gi, 1, m) + column_block(gh, 1, m));
   Expr hn = column_block(gh, 2, m);
   Expr n = tanh_of(column_block(gi, 2, m) + r * hn);
-  c.put(0, (n + z * (hx - n)).v), c.put(1, join(c, {r, z, n, hx, hn}).v);
+  c.put(0, (n + z * (hx - n)).v), c.put(1, join(c, 1, {r, z, n, hx, hn}).v);
 }
 
 // grad hy, workspace, has_bias -> grad input gates, grad hidden gates, grad hx, grad input and
@@ -84,9 +90,9 @@ void lower_gru_cell_backward(OpContext& c) {
   Expr dz = g * (hx - n) * z * (1.0 - z);
   Expr dn = g * (1.0 - z) * (1.0 - n * n);
   Expr dr = dn * hn * r * (1.0 - r);
-  Expr input = join(c, {dr, dz, dn}), hidden = join(c, {dr, dz, dn * r});
+  Expr input = join(c, 0, {dr, dz, dn}), hidden = join(c, 1, {dr, dz, dn * r});
   c.put(0, input.v), c.put(1, hidden.v), c.put(2, (g * z).v);
-  c.put(3, sum_of(input, {0}).v), c.put(4, sum_of(hidden, {0}).v);
+  c.put(3, bias_grad(input, w.dtype()).v), c.put(4, bias_grad(hidden, w.dtype()).v);
 }
 
 constexpr OpRow kRows[] = {

@@ -82,6 +82,30 @@ TEST_CASE("Chains of views become one") {
   CHECK(ops_of(p) == "reshape");
 }
 
+TEST_CASE("What slices alone read is made in their readers, through several steps") {
+  Recipe p;
+  ValueId x = p.b.convert(p.input({4, 8}, DType::bf16), DType::f32), y = p.input({4, 8});
+  ValueId all = p.add(p.b.unary(Prim::neg, x), y);
+  p.output(p.b.unary(Prim::exp, p.b.slice(all, {0, 0}, {1, 1}, {4, 3})));
+  p.output(p.b.unary(Prim::sin, p.b.slice(all, {0, 3}, {1, 1}, {4, 5})));
+  CHECK(ops_of(p) ==
+        "reshape reshape slice convert neg slice add exp slice convert neg slice add sin");
+}
+
+TEST_CASE("A slice that is a part of what was joined is that part") {
+  Recipe p;
+  ValueId x = p.input({4, 3}), y = p.input({4, 5}), parts[] = {x, y};
+  ValueId all = p.b.concat(parts, 1);
+  p.output(p.b.unary(Prim::exp, p.b.slice(all, {0, 3}, {1, 1}, {4, 5})));
+  CHECK(ops_of(p) == "reshape exp");
+  Recipe q;
+  ValueId z = q.input({4, 3}), both[] = {z, z};
+  ValueId twice = q.b.concat(both, 1);
+  q.output(q.b.unary(Prim::exp, q.b.slice(twice, {0, 2}, {1, 1}, {4, 3})));
+  q.output(q.b.unary(Prim::sin, q.b.slice(twice, {0, 0}, {1, 2}, {4, 3})));
+  CHECK(ops_of(q) == "reshape concat slice exp slice sin");
+}
+
 TEST_CASE("Pointwise ops run before their operands are broadcast") {
   Recipe p;
   ValueId x = p.input({4}), y = p.input({4});
