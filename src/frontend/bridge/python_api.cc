@@ -115,6 +115,7 @@ std::string file_of(Object frame) {
 }  // namespace
 
 static void release_python(std::initializer_list<void*> objects) {
+  if (!python().has_signals) return;  // none was ever fetched
   Gil gil;
   for (Object o : objects)
     if (o) python().dec_ref(o);
