@@ -55,7 +55,7 @@ def environment(cores):
     env = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, MARK: uuid.uuid4().hex}
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # they slow the yardstick's BLAS down
         env.pop(name, None)
-    for name in ("MOAI_SERVER", "MOAI_BRIDGE", "MOAI_STATS_FILE", "MOAI_REQUIRE"):
+    for name in ("MOAI_SERVER", "MOAI_BRIDGE", "MOAI_STATS_LINES", "MOAI_REQUIRE"):
         env.pop(name, None)
     return env
 

@@ -1,6 +1,4 @@
 // `moai run PROGRAM...`: runs a program with the accelerator in its PyTorch.
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -14,8 +12,10 @@
 #include "cli/commands.h"
 #include "cli/launch.h"
 #include "cli/stats.h"
+#include "cli/stats_sum.h"
 #include "cli/trace_file.h"
 #include "src/base/log.h"
+#include "src/base/stats_lines.h"
 #include "transport/open/open.h"
 
 namespace moai::cli {
@@ -83,26 +83,23 @@ Status prepare_python() {
   return ok_status();
 }
 
-// The file that the bridge writes its counters to: the user's, or one that is gone afterwards.
-StatusOr<std::string> prepare_stats(const RunOptions& options) {
-  std::string path;
-  if (!options.stats_json.empty()) {
-    path = absolute(options.stats_json);
-    if (!std::ofstream(path)) return invalid("--stats-json: " + path + " cannot be written");
-  } else if (options.prints_stats) {
-    path = std::filesystem::temp_directory_path() / "moai-stats-XXXXXX";
-    int fd = ::mkstemp(path.data());
-    if (fd < 0) return invalid("--stats: no file can be made in " + path);
-    ::close(fd);
-  }
-  if (!path.empty()) set_environment("MOAI_STATS_FILE", path);
-  return path;
+// Where the program's processes tell what they counted; none if nobody asked for it.
+StatusOr<std::optional<StatsFile>> prepare_stats(const RunOptions& options) {
+  std::optional<StatsFile> file;
+  if (!options.stats_json.empty() && !std::ofstream(options.stats_json))
+    return invalid("--stats-json: " + absolute(options.stats_json) + " cannot be written");
+  if (options.stats_json.empty() && !options.prints_stats) return file;
+  MOAI_ASSIGN_OR_RETURN(file, StatsFile::make());
+  set_environment(kStatsLinesVariable, file->path());
+  return file;
 }
 
-void print_stats(const std::string& path) {
-  std::ostringstream text;
-  text << std::ifstream(path).rdbuf();
-  std::fputs(format_stats(text.str()).c_str(), stderr);
+void show_stats(const RunOptions& options, const StatsFile& file) {
+  std::string stats = add_up_stats(file.read());
+  if (options.prints_stats) std::fputs(format_stats(stats).c_str(), stderr);
+  if (options.stats_json.empty()) return;
+  if (!(std::ofstream(options.stats_json) << stats << std::flush))
+    log_error("run: --stats-json: " + absolute(options.stats_json) + " cannot be written");
 }
 
 // Everything that can be seen to be wrong before anything starts.
@@ -154,7 +151,7 @@ int run(const RunOptions& options) {
   set_environment("MOAI_SERVER", server);
   if (!options.require.empty()) set_environment("MOAI_REQUIRE", options.require);
   int status = kExitBeforeProgram;
-  StatusOr<std::string> stats = prepare_stats(options);
+  StatusOr<std::optional<StatsFile>> stats = prepare_stats(options);
   Status ready = stats.ok() ? prepare_python() : stats.status();
   if (ready.ok())
     status = run_program(options.program);
@@ -162,8 +159,7 @@ int run(const RunOptions& options) {
     status = refuse(ready.message());
   if (is_embedded) end_embedded(embedded);
   if (!options.trace.empty()) close_trace(absolute(options.trace));
-  if (ready.ok() && options.prints_stats) print_stats(*stats);
-  if (stats.ok() && !stats->empty() && options.stats_json.empty()) ::unlink(stats->c_str());
+  if (ready.ok() && *stats) show_stats(options, **stats);
   return status;
 }
 

@@ -17,6 +17,7 @@ struct Row {
 };
 
 constexpr Row kRows[] = {
+    {"told", "processes added up", ""},
     {"steps", "steps", ""},
     {"ops_recorded", "ops recorded", "ops"},
     {"segments_compiled", "segments compiled", "segments"},
@@ -52,12 +53,27 @@ std::string format_value(const nlohmann::json& value, const std::string& unit) {
   return value.dump() + (unit.empty() ? "" : " " + unit);
 }
 
+uint64_t number_of(const nlohmann::json& stats, const char* key) {
+  if (!stats.is_object() || !stats.contains(key) || !stats[key].is_number_unsigned()) return 0;
+  return stats[key].get<uint64_t>();
+}
+
+// Who did not tell, and why that may be.
+std::string silence(uint64_t all, uint64_t silent) {
+  return std::to_string(silent) + " of " + std::to_string(all) +
+         " processes did not tell what they counted: ended by a signal or os._exit, or still "
+         "running\n";
+}
+
 }  // namespace
 
 std::string format_stats(const std::string& json_text) {
   nlohmann::json stats = nlohmann::json::parse(json_text, nullptr, false);
-  if (!stats.is_object()) return "moai: the program used no accelerator\n";
+  uint64_t all = number_of(stats, "processes"), silent = number_of(stats, "processes_killed");
+  if (all == 0) return "moai: the program used no accelerator\n";
+  if (silent == all) return "moai: the program used the accelerator, but " + silence(all, silent);
   std::string text = "moai:\n";
+  if (all > 1) stats["told"] = std::to_string(all - silent) + " of " + std::to_string(all);
   for (const Row& row : kRows) {
     auto at = stats.find(row.key);
     if (at == stats.end()) continue;
@@ -65,6 +81,7 @@ std::string format_stats(const std::string& json_text) {
     std::snprintf(label, sizeof label, "  %-24s", row.label);
     text += label + format_value(*at, row.unit) + "\n";
   }
+  if (silent > 0) text += "  " + silence(all, silent);
   return text;
 }
 

@@ -78,6 +78,7 @@ void Driver::run() {
 bool Driver::connect() {
   StatusOr<Dialed> dialed = dial({options_.server, options_.command, options_.connect_seconds,
                                   [this] { return is_closing_.load(); }});
+  if (dialed.ok() && options_.on_connected) options_.on_connected();
   std::lock_guard lock(stage_mutex_);
   if (is_closing_) dialed = unavailable("The session was closed while it connected.");
   if (dialed.ok()) {

@@ -48,6 +48,8 @@ struct SessionOptions {
   double connect_seconds = 30;
   double silence_seconds = 10;  // nothing heard for so long, pings included: the server is lost
   std::function<bool()> poll;   // false: stop waiting
+  // Runs once, on a thread of the session, before the first call that needs the server returns.
+  std::function<void()> on_connected;
 };
 
 // What the worker said about itself in its last Done.

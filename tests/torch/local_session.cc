@@ -25,6 +25,8 @@ std::string variable(const char* name, const char* fallback) {
 
 class LocalSession final : public Session {
  public:
+  explicit LocalSession(SessionOptions options) : options_(std::move(options)) {}
+
   Status ensure() override {
     std::lock_guard lock(mutex_);
     return use();
@@ -119,10 +121,12 @@ class LocalSession final : public Session {
  private:
   Status use() {
     if (is_forked_) return unavailable("Cannot re-initialize CUDA in forked subprocess");
+    if (!is_connected_ && options_.on_connected) options_.on_connected();
     is_connected_ = true;
     return ok_status();
   }
 
+  const SessionOptions options_;
   mutable std::mutex mutex_;
   bool is_connected_ = false, is_forked_ = false;
   const bool runs_all_ = variable("MOAI_LOCAL", "copy") == "all";
@@ -135,6 +139,8 @@ class LocalSession final : public Session {
 
 }  // namespace
 
-std::unique_ptr<Session> make_session(SessionOptions) { return std::make_unique<LocalSession>(); }
+std::unique_ptr<Session> make_session(SessionOptions options) {
+  return std::make_unique<LocalSession>(std::move(options));
+}
 
 }  // namespace moai::frontend

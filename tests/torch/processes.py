@@ -19,7 +19,7 @@ class World:
         self.folder = folder
         self.mark = uuid.uuid4().hex
         self.env = {**os.environ, "MOAI_TEST_MARK": self.mark, "OMP_NUM_THREADS": "1"}
-        for name in ("MOAI_SERVER", "MOAI_STATS_FILE", "MOAI_REQUIRE"):
+        for name in ("MOAI_SERVER", "MOAI_STATS_LINES", "MOAI_REQUIRE"):
             self.env.pop(name, None)
         self.server = None
 

@@ -21,7 +21,7 @@ WAITS = ["waits_sync", "waits_upload", "waits_memory"]
 
 
 def count(name, out, read_every=1, flags=("--local",)):
-    env = {k: v for k, v in os.environ.items() if k not in ("MOAI_SERVER", "MOAI_STATS_FILE", "MOAI_REQUIRE")}
+    env = {k: v for k, v in os.environ.items() if k not in ("MOAI_SERVER", "MOAI_STATS_LINES", "MOAI_REQUIRE")}
     script = [sys.executable, ROOT / "tests" / "torch" / "steady_steps.py", name, out, read_every]
     done = subprocess.run([str(x) for x in [MOAI, "run", *flags, *script]], capture_output=True, text=True, timeout=600,
                           env={**env, "OMP_NUM_THREADS": "1"}, cwd=ROOT)

@@ -8,7 +8,6 @@
 
 #include "cli/arguments.h"
 #include "cli/smi_text.h"
-#include "cli/stats.h"
 #include "cli/table.h"
 #include "cli/trace_file.h"
 
@@ -167,18 +166,6 @@ TEST_CASE("a trace that is closed is JSON, and can be appended to again") {
   CHECK_FALSE(reopen_trace("/dev/null/x").ok());
   CHECK_FALSE(begin_trace("/dev/null/x").ok());
   std::filesystem::remove(path);
-}
-
-TEST_CASE("statistics have labels and units") {
-  CHECK(format_stats("") == "moai: the program used no accelerator\n");
-  std::string text = format_stats(
-      R"({"steps":20,"bytes_up":1536,"fallbacks":{"nonzero":{"calls":3,"bytes":8},"unique":1},"transport":"shm"})");
-  CHECK(text ==
-        "moai:\n"
-        "  steps                   20\n"
-        "  data up                 1.50 KiB\n"
-        "  ops run on the client   4 calls (nonzero 3, unique 1)\n"
-        "  transport               shm\n");
 }
 
 }  // namespace

@@ -280,6 +280,24 @@ TEST_CASE("session: without a server the sentence names the addresses and what t
   CHECK_THAT(nothing.ensure().message(), Contains("moai run"));
 }
 
+TEST_CASE("session: that it is connected is told once, before the first call returns") {
+  FakeServer server;
+  SessionOptions options = options_for(server);
+  std::atomic<int> told{0};
+  options.on_connected = [&] { told++; };
+  SessionClient session(options);
+  CHECK(told == 0);
+  REQUIRE(session.ensure().ok());
+  CHECK(told == 1);
+  REQUIRE(run(session).ok());
+  CHECK(told == 1);
+  options.server = fresh_url();
+  options.connect_seconds = 0.1;
+  SessionClient lonely(options);
+  CHECK_FALSE(lonely.ensure().ok());
+  CHECK(told == 1);
+}
+
 TEST_CASE("session: the second address is tried") {
   FakeServer server;
   SessionOptions options = options_for(server);

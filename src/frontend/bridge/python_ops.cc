@@ -71,6 +71,11 @@ void hint(std::string key, std::string value) {
 }
 
 bool is_bad_fork() { return has_runtime() && runtime().is_bad_fork(); }
+bool wants_stats() { return has_runtime() && runtime().stats_lines().has_begun(); }
+void tell_stats(std::string json) {
+  // Once `moai run` is gone, nobody is left who misses them.
+  if (has_runtime()) (void)runtime().stats_lines().tell(json);
+}
 bool is_connected() { return has_runtime() && runtime().session().is_connected(); }
 
 }  // namespace
@@ -79,6 +84,8 @@ void register_python_ops() {
   auto& lib = *new torch::Library(torch::Library::DEF, "moai", std::nullopt, __FILE__, __LINE__);
   lib.def("fallbacks", &fallbacks);
   lib.def("stats", &stats_json);
+  lib.def("wants_stats", &wants_stats);
+  lib.def("tell_stats", &tell_stats);
   lib.def("memory", &memory);
   lib.def("default_generator", [] { return default_generator(); });
   lib.def("total_memory", &total_memory);

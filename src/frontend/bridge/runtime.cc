@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "src/base/log.h"
 #include "src/frontend/bridge/errors.h"
 
 namespace moai::bridge {
@@ -29,18 +30,24 @@ std::string command_line() {
   return text;
 }
 
-std::unique_ptr<frontend::Session> new_session() {
+std::unique_ptr<frontend::Session> new_session(StatsLines& lines) {
   frontend::SessionOptions options;
   options.server = variable("MOAI_SERVER");
   options.command = command_line();
   options.trace_path = variable("MOAI_TRACE");
   options.poll = poll_signals;
+  options.on_connected = [&lines] {
+    if (Status status = lines.begin(); !status.ok()) log_warning(status.message());
+  };
   return frontend::make_session(std::move(options));
 }
 
 }  // namespace
 
-Runtime::Runtime() : session_(new_session()), recorder_(*session_) {
+Runtime::Runtime()
+    : stats_lines_(variable(kStatsLinesVariable)),
+      session_(new_session(stats_lines_)),
+      recorder_(*session_) {
   is_blocking_ = variable("CUDA_LAUNCH_BLOCKING") == "1";
   refuses_fallback_ =
       (',' + variable("MOAI_REQUIRE") + ',').find(",no-fallback,") != std::string::npos;

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <string>
 
+#include "src/base/stats_lines.h"
 #include "src/frontend/capture.h"
 #include "src/frontend/session.h"
 
@@ -24,6 +25,8 @@ class Runtime {
 
   frontend::Session& session() { return *session_; }
   frontend::Recorder& recorder() { return recorder_; }
+  // Who is told what this process counted.
+  const StatsLines& stats_lines() const { return stats_lines_; }
 
   // Hands the open segment over; throws what is pending.
   void cut(bool is_step = false);
@@ -51,6 +54,7 @@ class Runtime {
   void forked_in_child();
 
  private:
+  StatsLines stats_lines_;  // the session uses it
   std::unique_ptr<frontend::Session> session_;
   frontend::Recorder recorder_;
   std::atomic<bool> is_bad_fork_{false};

@@ -386,16 +386,19 @@ def test_autoload_opens_nothing_and_is_off_without_a_server():
     assert r.stdout == "False False\n", r.stderr
 
 
-def test_stats_file_and_fallbacks(tmp_path):
-    path = tmp_path / "stats.json"
+def test_stats_lines_and_fallbacks():
     script = """
 torch.zeros(3, 3).cuda().unique()
 print(sum(moai_torch.fallbacks().values()) > 0, "fallbacks" in moai_torch.stats())
 moai_torch.wait_plans()
 """
-    assert run_script(script, MOAI_STATS_FILE=str(path)) == "True True\n"
     import json
-    stats = json.loads(path.read_text())
+    lines = os.memfd_create("moai-stats")
+    assert run_script(script, MOAI_STATS_LINES=f"/proc/{os.getpid()}/fd/{lines}") == "True True\n"
+    begin, end = [json.loads(line) for line in os.pread(lines, 1 << 20, 0).splitlines() if line]
+    os.close(lines)
+    assert begin == {"pid": end["pid"]}
+    stats = end["stats"]
     assert any("unique" in op for op in stats["fallbacks"]) and stats["bytes_down"] >= 36
 
 
