@@ -15,6 +15,7 @@
 #include "cli/launch.h"
 #include "cli/stats.h"
 #include "cli/trace_file.h"
+#include "cli/usage.h"
 #include "src/base/log.h"
 #include "transport/open/open.h"
 
@@ -130,7 +131,7 @@ Status check_values(const RunOptions& options, bool is_embedded) {
                  "MOAI_RECORD in its environment); or add --local for an embedded server");
 }
 
-int run(const RunOptions& options) {
+int run(const CLI::App& command, const RunOptions& options) {
   const char* configured = std::getenv("MOAI_SERVER");
   std::string server = !options.server.empty() ? options.server : configured ? configured : "";
   bool is_embedded = server.empty() || options.is_local;
@@ -142,7 +143,7 @@ int run(const RunOptions& options) {
   if (options.program.empty())
     return refuse("name a program: moai run python train.py", kExitUsage);
   if (options.program[0][0] == '-')
-    return refuse("there is no option " + options.program[0] + "; see moai run --help", kExitUsage);
+    return refuse(no_such_option(command, options.program[0]), kExitUsage);
   if (Status status = prepare_files(options); !status.ok()) return refuse(status.message());
   EmbeddedServer embedded;
   if (is_embedded) {
@@ -195,7 +196,7 @@ void add_run(CLI::App& app, int& status) {
   command->footer("Everything from the program's name on is the program's.");
   command->callback([command, options, &status] {
     options->program = command->remaining();
-    status = run(*options);
+    status = run(*command, *options);
   });
 }
 

@@ -1,0 +1,43 @@
+"""What the commands say to whoever gets a word wrong, or asks for help."""
+import subprocess
+
+import pytest
+
+from processes import MOAI
+
+
+def moai(world, *arguments, **environment):
+    return subprocess.run([str(MOAI), *arguments], capture_output=True, text=True, timeout=30,
+                          env={**world.env, **environment}, cwd=world.folder)
+
+
+@pytest.mark.parametrize("arguments, says", [
+    (["foo"], ["there is no command \"foo\"", "run, serve, smi, doctor, replay, version"]),
+    (["srve"], ["\"srve\"", "did you mean serve?"]),
+    (["rnu", "python"], ["\"rnu\"", "did you mean run?"]),
+    ([], ["name a command", "run, serve, smi"]),
+    (["--foo"], ["there is no option --foo", "moai --help"]),
+    (["smi", "--jsn"], ["smi: there is no option --jsn", "did you mean --json?", "moai smi --help"]),
+    (["doctor", "--pyton=x"], ["doctor: there is no option --pyton", "did you mean --python?"]),
+    (["smi", "foo"], ["smi: \"foo\" is a word too many", "moai smi --help"]),
+    (["run", "--sever", "unix:x", "/bin/true"], ["there is no option --sever", "did you mean --server?"]),
+    (["run", "--zebra", "/bin/true"], ["run: there is no option --zebra; see moai run --help"]),
+    (["replay"], ["replay: FILE is required", "moai replay --help"]),
+])
+def test_a_wrong_word_is_named_with_what_would_be_right(world, arguments, says):
+    done = moai(world, *arguments)
+    assert done.returncode == 2, done
+    for part in says:
+        assert part in done.stderr, done.stderr
+
+
+def test_a_word_that_is_like_no_other_gets_no_guess(world):
+    assert "did you mean" not in moai(world, "foo").stderr
+    assert "did you mean" not in moai(world, "smi", "--zebra").stderr
+    assert "worker" not in moai(world, "workr").stderr  # not a command for people
+
+
+def test_help_is_a_word_too(world):
+    for words in (["help"], ["--help"]):
+        assert "doctor" in moai(world, *words).stdout
+    assert moai(world, "help", "smi").stdout == moai(world, "smi", "--help").stdout != ""
