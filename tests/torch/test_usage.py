@@ -41,3 +41,24 @@ def test_help_is_a_word_too(world):
     for words in (["help"], ["--help"]):
         assert "doctor" in moai(world, *words).stdout
     assert moai(world, "help", "smi").stdout == moai(world, "smi", "--help").stdout != ""
+
+
+@pytest.mark.parametrize("arguments, says", [
+    (["-i", "-1"], "-i: \"-1\" is no index"),
+    (["-i", "x"], "-i: \"x\" is no index"),
+    (["--idx=99999999999"], "-i: \"99999999999\" is no index"),
+    (["--watch", "-3"], "--watch: \"-3\" is no number of seconds"),
+    (["--watch=x"], "--watch: \"x\" is no number of seconds"),
+    (["--watch=nan"], "--watch: \"nan\" is no number of seconds"),
+    (["--watch=0"], "--watch: \"0\" is no number of seconds"),
+])
+def test_smi_says_which_numbers_it_takes(world, arguments, says):
+    done = moai(world, "smi", *arguments)
+    assert done.returncode == 2 and done.stdout == "", done
+    assert says in done.stderr and len(done.stderr) < 200, done.stderr
+
+
+def test_a_device_that_is_not_there_is_named_with_those_that_are(world):
+    done = moai(world, "smi", "-i", "7")
+    assert done.returncode == 8, done
+    assert "there is no device 7" in done.stderr and "only device is 0" in done.stderr, done.stderr

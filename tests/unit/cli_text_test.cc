@@ -169,6 +169,17 @@ TEST_CASE("a trace that is closed is JSON, and can be appended to again") {
   std::filesystem::remove(path);
 }
 
+TEST_CASE("numbers of smi") {
+  CHECK(*index_from("0") == 0);
+  CHECK(*index_from("12") == 12);
+  for (const char* text : {"", "-1", "1x", "1.5", "99999999999", " 1"})
+    CHECK_FALSE(index_from(text).ok());
+  CHECK(*seconds_from("1") == 1.0);
+  CHECK(*seconds_from("0.5") == 0.5);
+  for (const char* text : {"", "0", "-3", "x", "nan", "inf", "1s", "3601"})
+    CHECK_FALSE(seconds_from(text).ok());
+}
+
 TEST_CASE("statistics have labels and units") {
   CHECK(format_stats("") == "moai: the program used no accelerator\n");
   std::string text = format_stats(
