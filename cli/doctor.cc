@@ -29,8 +29,9 @@ void add_doctor(CLI::App& app, int& status) {
   auto python = std::make_shared<std::string>("python3");
   CLI::App* command =
       app.add_subcommand("doctor", "Look at this machine and say how to mend what is missing");
-  command->add_option("--python", *python,
-                      "The Python whose PyTorch is looked at (default python3)");
+  command
+      ->add_option("--python", *python, "The Python whose PyTorch is looked at (default: python3)")
+      ->type_name("PROGRAM");
   command->callback([python, &status] { status = doctor(*python); });
 }
 

@@ -1,6 +1,7 @@
 // The one binary: `moai COMMAND`, or a link to it named after a command.
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,12 +29,16 @@ std::vector<std::string> words_of(int argc, char** argv) {
 int main(int argc, char** argv) {
   CLI::App app{"moai makes a farm of GPU nodes look like one accelerator to a PyTorch program.",
                "moai"};
+  app.formatter(std::make_shared<moai::cli::HelpFormatter>());
   app.require_subcommand(1);
-  app.set_version_flag("--version", MOAI_VERSION);
+  app.set_version_flag("--version", MOAI_VERSION, "Print the version and exit");
   int status = 0;
   using namespace moai::cli;
   for (auto add : {add_run, add_serve, add_smi, add_doctor, add_replay, add_version, add_worker})
     add(app, status);
+  for (CLI::App* command : app.get_subcommands({}))
+    if (!command->get_group().empty()) command->group("Commands");
+  app.footer("A first try: moai run python train.py. What a command takes: moai COMMAND --help");
   const std::vector<std::string> words = words_of(argc, argv);
   try {
     app.parse(std::vector<std::string>(words));

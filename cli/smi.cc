@@ -150,13 +150,15 @@ void add_smi(CLI::App& app, int& status) {
   auto options = std::make_shared<SmiOptions>();
   CLI::App* command =
       app.add_subcommand("smi", "Show the accelerators, their memory and their processes");
-  command->add_option("--server", options->server,
-                      "Address of the server (default: MOAI_SERVER, else this user's own)");
+  command
+      ->add_option("--server", options->server,
+                   "Address of the server (default: MOAI_SERVER, else those of this user's runs)")
+      ->type_name("URL");
   command->add_option("-i,--idx", options->index_text, "Show one device, the first is 0")
       ->type_name("INDEX");
   command->add_flag("--json", options->is_json, "Print one JSON object");
-  command->add_option("--watch", options->watch_text, "Print again every SECONDS")
-      ->type_name("SECONDS")
+  command->add_option("--watch", options->watch_text, "Print again every SECONDS (default: 1)")
+      ->option_text("[SECONDS]")
       ->expected(0, 1)
       ->default_str("1");
   command->add_flag("-v,--version", options->prints_version, "Print the version of this program");

@@ -69,6 +69,14 @@ std::string first_extra(const CLI::App& app, const std::vector<std::string>& wor
 
 }  // namespace
 
+HelpFormatter::HelpFormatter() { label("SUBCOMMAND", "COMMAND [...]"); }
+
+std::string HelpFormatter::make_usage(const CLI::App* app, std::string name) const {
+  std::string line = Formatter::make_usage(app, std::move(name));
+  if (app->get_prefix_command()) line.insert(line.find_last_not_of('\n') + 1, " PROGRAM [ARGS...]");
+  return line;
+}
+
 std::string nearest(std::string_view word, const std::vector<std::string>& names) {
   std::string best;
   size_t least = std::min(kSlipsMax + 1, word.size());  // a change of every letter is no slip

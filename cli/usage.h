@@ -7,6 +7,13 @@
 
 namespace moai::cli {
 
+// Usage lines that show what follows the options; for the top, inherited by the commands.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  HelpFormatter();
+  std::string make_usage(const CLI::App* app, std::string name) const override;
+};
+
 // The name that a slip of the fingers away is `word`; empty: there is none.
 std::string nearest(std::string_view word, const std::vector<std::string>& names);
 

@@ -62,3 +62,19 @@ def test_a_device_that_is_not_there_is_named_with_those_that_are(world):
     done = moai(world, "smi", "-i", "7")
     assert done.returncode == 8, done
     assert "there is no device 7" in done.stderr and "only device is 0" in done.stderr, done.stderr
+
+
+def test_help_shows_what_follows_the_options(world):
+    run = moai(world, "run", "--help").stdout
+    assert "Usage: moai run [OPTIONS] PROGRAM [ARGS...]\n" in run, run
+    assert "Usage: moai replay [OPTIONS] FILE\n" in moai(world, "replay", "--help").stdout
+    everything = moai(world, "--help").stdout
+    assert "Usage: moai [OPTIONS] COMMAND [...]\n" in everything and "Commands:" in everything, everything
+
+
+@pytest.mark.parametrize("command", ["run", "serve", "smi", "doctor", "replay"])
+def test_help_names_what_an_option_takes(world, command):
+    text = moai(world, command, "--help").stdout
+    for kind in ("TEXT", "INT", "FLOAT", "SUBCOMMAND"):
+        assert kind not in text, text
+    assert max(map(len, text.splitlines())) <= 120, text
