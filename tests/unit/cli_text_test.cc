@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "cli/arguments.h"
@@ -11,6 +12,7 @@
 #include "cli/stats.h"
 #include "cli/table.h"
 #include "cli/trace_file.h"
+#include "src/base/trace.h"
 
 namespace moai::cli {
 namespace {
@@ -167,6 +169,43 @@ TEST_CASE("a trace that is closed is JSON, and can be appended to again") {
   CHECK_FALSE(reopen_trace("/dev/null/x").ok());
   CHECK_FALSE(begin_trace("/dev/null/x").ok());
   std::filesystem::remove(path);
+}
+
+// A process that the program left behind goes on writing.
+TEST_CASE("a closed trace stays as it is") {
+  std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("moai_traces_" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  const std::string path = folder / "t.json", link = folder / "link.json";
+  std::filesystem::create_symlink("t.json", link);
+  auto read = [&] {
+    std::ifstream file(path);
+    return nlohmann::json::parse(file);
+  };
+  REQUIRE(begin_trace(link).ok());
+  std::filesystem::permissions(path, std::filesystem::perms(0640));
+  Trace early, late, again;
+  REQUIRE(early.open(path, "early").ok());
+  early.span("before", 1, 2, "");
+  std::ofstream(path, std::ios::app) << R"({"name":"half a li)";  // its process was killed
+  close_trace(link);
+  const nlohmann::json closed = read();
+  CHECK(closed.size() == 2);
+  early.span("after", 3, 4, "");
+  CHECK(late.open(path, "late").message().find("another file") != std::string::npos);
+  CHECK_FALSE(late.is_open());
+  late.span("after", 3, 4, "");
+  CHECK(read() == closed);
+  CHECK(std::filesystem::is_symlink(link));
+  CHECK(std::filesystem::status(path).permissions() == std::filesystem::perms(0640));
+  CHECK(std::distance(std::filesystem::directory_iterator(folder), {}) == 2);
+
+  REQUIRE(reopen_trace(path).ok());
+  REQUIRE(again.open(path, "again").ok());
+  CHECK(again.is_open());
+  close_trace(path);
+  CHECK(read().size() == 3);
+  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("numbers of smi") {
