@@ -1,5 +1,7 @@
-"""What the commands say to whoever gets a word wrong, or asks for help."""
+"""What the commands say to whoever gets a word wrong, asks for help, or waits."""
+import socket
 import subprocess
+import time
 
 import pytest
 
@@ -78,3 +80,21 @@ def test_help_names_what_an_option_takes(world, command):
     for kind in ("TEXT", "INT", "FLOAT", "SUBCOMMAND"):
         assert kind not in text, text
     assert max(map(len, text.splitlines())) <= 120, text
+
+
+def test_a_server_that_says_nothing_is_named_while_it_is_waited_for(world):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        program = world.script("import torch; print('begin', flush=True); torch.ones(4, device='cuda').sum().item()",
+                               server=url)
+        assert program.stdout.readline() == "begin\n"
+        begin = time.monotonic()
+        peer, _ = listener.accept()
+        lines = [program.stderr.readline() for _ in range(2)]
+        waited = time.monotonic() - begin
+        peer.close()
+    for line in lines:
+        assert line.startswith(f"[info] Waiting for the accelerator: connecting to {url} (attempt 1 of 3), at most 30 s"), lines
+    assert 3.5 < waited < 10, waited
+    _, err = program.communicate(timeout=30)
+    assert f"No answer from {url}" in err and err.count("Waiting") <= 2, err
