@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/arguments.h"
+#include "cli/doctor_server.h"
 #include "cli/smi_text.h"
 #include "cli/stats.h"
 #include "cli/table.h"
@@ -169,6 +170,25 @@ TEST_CASE("a trace that is closed is JSON, and can be appended to again") {
   CHECK_FALSE(reopen_trace("/dev/null/x").ok());
   CHECK_FALSE(begin_trace("/dev/null/x").ok());
   std::filesystem::remove(path);
+}
+
+TEST_CASE("doctor tells versions apart from silence") {
+  wire::Hello peer;
+  Finding silent = judge_server("unix:x", peer, unavailable("nobody is there"));
+  CHECK(silent.grade == Grade::bad);
+  CHECK(silent.text == "no answer from unix:x: nobody is there");
+  peer.version = MOAI_VERSION;
+  CHECK(judge_server("unix:x", peer, ok_status()).grade == Grade::ok);
+  peer.version = "9.9";
+  Finding younger = judge_server("unix:x", peer, ok_status());
+  CHECK(younger.grade == Grade::note);
+  CHECK(younger.text == "unix:x is moai 9.9, this is " MOAI_VERSION);
+  peer.protocol++;
+  // Its answer cannot be read, but its introduction could.
+  Finding foreign = judge_server("unix:x", peer, invalid("malformed"));
+  CHECK(foreign.grade == Grade::bad);
+  CHECK(foreign.text.find("they speak protocols") != std::string::npos);
+  CHECK(foreign.advice.find("same version") != std::string::npos);
 }
 
 // A process that the program left behind goes on writing.
