@@ -13,6 +13,8 @@ namespace moai::cli {
 std::vector<Finding> check_servers();
 
 // What to say of a server that introduced itself as `peer` (no version: it did not), and answered.
-Finding judge_server(const std::string& url, const wire::Hello& peer, const Status& answered);
+// silence: how bad it is if it did not.
+Finding judge_server(const std::string& url, const wire::Hello& peer, const Status& answered,
+                     Grade silence = Grade::bad);
 
 }  // namespace moai::cli

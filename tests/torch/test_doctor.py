@@ -70,6 +70,8 @@ def test_a_server_that_answers_is_fine_and_one_of_two_is_enough(world, doctor):
     assert code == 0 and f"ok    server       {url} answers, moai " in out, out
     code, out = doctor(MOAI_SERVER=f"unix:/nowhere,{url}", **environment)
     assert code == 0 and "note  server       no answer from unix:/nowhere" in out, out
+    code, out = doctor(MOAI_SERVER=f"{url},tpc://here", **environment)  # moai run refuses that
+    assert code == 1 and "BAD   server" in out and "ok    server" in out, out
 
 
 @pytest.mark.parametrize("url, says", [("tpc://here", "is no address"), ("unix:/nowhere", "no answer from unix:/nowhere")])
