@@ -6,6 +6,7 @@
 #include <charconv>
 #include <filesystem>
 #include <iterator>
+#include <optional>
 #include <system_error>
 
 #include "src/base/memory_text.h"
@@ -17,6 +18,17 @@ namespace moai::cli {
 namespace {
 
 std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
+
+constexpr double kWatchSecondsMin = 0.1, kWatchSecondsMax = 3600;
+
+// The whole text as a number, or nothing.
+template <class Number>
+std::optional<Number> number_from(std::string_view text) {
+  Number number{};
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error == std::errc() && end == text.data() + text.size()) return number;
+  return std::nullopt;
+}
 
 struct Requirement {
   std::string_view word;
@@ -33,12 +45,22 @@ constexpr Requirement kRequirements[] = {{"rdma", false},
 
 StatusOr<int> threads_from(std::string_view text) {
   if (text.empty()) return 0;
-  int threads = 0;
-  auto [end, error] = std::from_chars(text.begin(), text.end(), threads);
-  if (error == std::errc() && end == text.end() && threads >= 1 && threads <= kThreadsMax)
-    return threads;
+  std::optional<int> threads = number_from<int>(text);
+  if (threads && *threads >= 1 && *threads <= kThreadsMax) return *threads;
   return invalid("--threads: " + quoted(text) + " is no number from 1 to " +
                  std::to_string(kThreadsMax) + "; leave it out for one a core");
+}
+
+StatusOr<uint32_t> index_from(std::string_view text) {
+  if (std::optional<uint32_t> index = number_from<uint32_t>(text)) return *index;
+  return invalid("-i: " + quoted(text) + " is no index of a device; write 0 for the first");
+}
+
+StatusOr<double> seconds_from(std::string_view text) {
+  std::optional<double> seconds = number_from<double>(text);
+  if (seconds && *seconds >= kWatchSecondsMin && *seconds <= kWatchSecondsMax) return *seconds;
+  return invalid("--watch: " + quoted(text) +
+                 " is no number of seconds from 0.1 to 3600; leave it out for one a second");
 }
 
 StatusOr<uint64_t> device_memory_from(std::string_view text) {

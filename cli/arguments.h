@@ -17,6 +17,12 @@ StatusOr<int> threads_from(std::string_view text);
 // An amount above nothing; empty: what this machine can lend.
 StatusOr<uint64_t> device_memory_from(std::string_view text);
 
+// The number of a device, from 0.
+StatusOr<uint32_t> index_from(std::string_view text);
+
+// A time to wait between two tables of `moai smi --watch`.
+StatusOr<double> seconds_from(std::string_view text);
+
 // Words that `moai run --require` may hold, comma-separated, and that something here keeps.
 Status check_require(std::string_view list);
 

@@ -26,11 +26,14 @@ int doctor(const std::string& python) {
 }  // namespace
 
 void add_doctor(CLI::App& app, int& status) {
-  auto python = std::make_shared<std::string>("python3");
+  auto python = std::make_shared<std::string>();
   CLI::App* command =
       app.add_subcommand("doctor", "Look at this machine and say how to mend what is missing");
-  command->add_option("--python", *python,
-                      "The Python whose PyTorch is looked at (default python3)");
+  command
+      ->add_option("--python", *python,
+                   "The Python whose PyTorch is looked at\n(default: that of VIRTUAL_ENV, else of "
+                   "./.venv, else python3 of PATH)")
+      ->type_name("PROGRAM");
   command->callback([python, &status] { status = doctor(*python); });
 }
 

@@ -1,16 +1,15 @@
 #include "cli/doctor_checks.h"
 
-#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
-#include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include "cli/bridge_path.h"
+#include "cli/doctor_python.h"
+#include "cli/doctor_server.h"
 #include "moai/limits.h"
 #include "src/base/memory_text.h"
 #include "src/device/open/open.h"
@@ -21,9 +20,6 @@
 namespace moai::cli {
 
 namespace {
-
-// The frontend is built for these.
-constexpr std::array kTorchVersions = {"2.13", "2.14"};
 
 Finding check_kernel() {
   utsname name{};
@@ -86,42 +82,6 @@ Finding check_abstract_sockets() {
           "run moai serve --listen unix:PATH and name it in MOAI_SERVER"};
 }
 
-// What a command prints on its first line, and whether it ended well.
-bool first_line(const std::string& command, std::string& line) {
-  FILE* pipe = ::popen(command.c_str(), "re");
-  if (pipe == nullptr) return false;
-  char text[512] = {};
-  if (std::fgets(text, sizeof text, pipe) != nullptr) line = text;
-  while (!line.empty() && line.back() == '\n') line.pop_back();
-  return ::pclose(pipe) == 0;
-}
-
-// The word for a shell, whatever it holds.
-std::string quoted(const std::string& word) {
-  std::string text = "'";
-  for (char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return text + "'";
-}
-
-Finding check_torch(const std::string& python) {
-  std::string version;
-  if (!first_line(
-          quoted(python) + " -c 'import platform; print(platform.python_version())' 2>/dev/null",
-          version))
-    return {Grade::bad, "python", python + " does not run",
-            "install Python 3, or name yours with --python"};
-  std::string found = "Python " + version;
-  std::string torch;
-  if (!first_line(quoted(python) + " -c 'import torch; print(torch.__version__)' 2>/dev/null",
-                  torch))
-    return {Grade::bad, "pytorch", found + " has no PyTorch", "pip install torch==2.13.0"};
-  for (std::string known : kTorchVersions)
-    if (torch.rfind(known + ".", 0) == 0)
-      return {Grade::ok, "pytorch", found + ", PyTorch " + torch, ""};
-  return {Grade::bad, "pytorch", found + ", PyTorch " + torch + ", which the bridge does not fit",
-          "pip install torch==2.13.0"};
-}
-
 Finding check_bridge() {
   StatusOr<BridgePath> bridge = find_bridge();
   if (!bridge.ok()) return {Grade::bad, "bridge", bridge.status().message(), ""};
@@ -131,9 +91,11 @@ Finding check_bridge() {
 }  // namespace
 
 std::vector<Finding> examine(const std::string& python) {
-  return {check_kernel(),        check_processor(),     check_memory(),
-          check_locked_memory(), check_shared_memory(), check_abstract_sockets(),
-          check_torch(python),   check_bridge()};
+  std::vector<Finding> findings = {
+      check_kernel(),        check_processor(),        check_memory(),      check_locked_memory(),
+      check_shared_memory(), check_abstract_sockets(), check_torch(python), check_bridge()};
+  for (Finding& finding : check_servers()) findings.push_back(std::move(finding));
+  return findings;
 }
 
 }  // namespace moai::cli

@@ -11,6 +11,7 @@ struct Finding {
   std::string subject, text, advice;
 };
 
+// python: the program to look at; empty: the one that a program here would get.
 std::vector<Finding> examine(const std::string& python);
 
 }  // namespace moai::cli

@@ -62,11 +62,17 @@ void add_replay(CLI::App& app, int& status) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command =
       app.add_subcommand("replay", "Run a recording of moai run --record against this machine");
-  command->add_option("file", arguments->path, "The recording")->required();
-  command->add_option("--device-memory", arguments->memory,
-                      "Memory of the device, as 256MiB or 4GiB");
-  command->add_option("--threads", arguments->threads, "Threads, 1 to 1024 (default: one a core)");
-  command->add_option("--trace", arguments->options.trace_path, "Append spans to FILE");
+  command->add_option("FILE", arguments->path, "The recording")->type_name("")->required();
+  command
+      ->add_option("--device-memory", arguments->memory,
+                   "Memory of the device, as 256MiB or 4GiB (default: 80 % of what is free)")
+      ->type_name("SIZE");
+  command->add_option("--threads", arguments->threads, "Threads, 1 to 1024 (default: one a core)")
+      ->type_name("N");
+  command
+      ->add_option("--trace", arguments->options.trace_path,
+                   "Append spans to FILE, for chrome://tracing")
+      ->type_name("FILE");
   command->callback([arguments, &status] {
     status = replay(arguments->path, arguments->memory, arguments->threads, arguments->options);
   });

@@ -14,6 +14,7 @@
 #include "cli/stats.h"
 #include "cli/stats_sum.h"
 #include "cli/trace_file.h"
+#include "cli/usage.h"
 #include "src/base/log.h"
 #include "src/base/stats_lines.h"
 #include "transport/open/open.h"
@@ -127,7 +128,7 @@ Status check_values(const RunOptions& options, bool is_embedded) {
                  "MOAI_RECORD in its environment); or add --local for an embedded server");
 }
 
-int run(const RunOptions& options) {
+int run(const CLI::App& command, const RunOptions& options) {
   const char* configured = std::getenv("MOAI_SERVER");
   std::string server = !options.server.empty() ? options.server : configured ? configured : "";
   bool is_embedded = server.empty() || options.is_local;
@@ -139,7 +140,7 @@ int run(const RunOptions& options) {
   if (options.program.empty())
     return refuse("name a program: moai run python train.py", kExitUsage);
   if (options.program[0][0] == '-')
-    return refuse("there is no option " + options.program[0] + "; see moai run --help", kExitUsage);
+    return refuse(no_such_option(command, options.program[0]), kExitUsage);
   if (Status status = prepare_files(options); !status.ok()) return refuse(status.message());
   EmbeddedServer embedded;
   if (is_embedded) {
@@ -169,29 +170,47 @@ void add_run(CLI::App& app, int& status) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* command =
       app.add_subcommand("run", "Run a program with the accelerator: moai run python train.py");
-  command->add_option("--server", options->server,
-                      "Address of the server (default: MOAI_SERVER, else an embedded one)");
+  command
+      ->add_option(
+          "--server", options->server,
+          "Address of the server, unix:PATH, unix:@NAME or tcp://HOST:PORT; several with commas\n"
+          "(default: MOAI_SERVER, else an embedded one)")
+      ->type_name("URL");
   command->add_flag("--local", options->is_local,
                     "Use an embedded server even if one is configured");
-  command->add_option("--device-memory", options->embedded.memory,
-                      "Memory of the embedded server, as 256MiB or 4GiB");
-  command->add_option("--threads", options->embedded.threads,
-                      "Threads of the embedded server, 1 to 1024 (default: one a core)");
+  command
+      ->add_option("--device-memory", options->embedded.memory,
+                   "Memory of the embedded server, as 256MiB or 4GiB\n"
+                   "(default: MOAI_DEVICE_MEMORY, else 80 % of what is free)")
+      ->type_name("SIZE");
+  command
+      ->add_option("--threads", options->embedded.threads,
+                   "Threads of the embedded server, 1 to 1024 (default: one a core)")
+      ->type_name("N");
   command->add_flag("--stats", options->prints_stats,
                     "Print what was sent, waited for and computed at the end");
-  command->add_option("--stats-json", options->stats_json, "Write the same to FILE as JSON");
-  command->add_option("--require", options->require, "Make a slow path an error: no-fallback");
-  command->add_option(
-      "--dump", options->dump,
-      "Print graph, plan, kernel (comma-separated) of each segment; WHAT:FOLDER writes files");
-  command->add_option("--trace", options->trace, "Write spans to FILE, for chrome://tracing");
-  command->add_option("--record", options->record,
-                      "Record what the program sends to FILE, for moai replay");
+  command->add_option("--stats-json", options->stats_json, "Write the same to FILE as JSON")
+      ->type_name("FILE");
+  command
+      ->add_option("--require", options->require,
+                   "no-fallback: an operator that only the client can run is an error")
+      ->type_name("WORD");
+  command
+      ->add_option("--dump", options->dump,
+                   "Print each segment as graph, plan, kernel (several with commas); "
+                   "WHAT:FOLDER for files")
+      ->type_name("WHAT");
+  command->add_option("--trace", options->trace, "Write spans to FILE, for chrome://tracing")
+      ->type_name("FILE");
+  command
+      ->add_option("--record", options->record,
+                   "Record what the program sends to FILE, for moai replay")
+      ->type_name("FILE");
   command->prefix_command();
   command->footer("Everything from the program's name on is the program's.");
   command->callback([command, options, &status] {
     options->program = command->remaining();
-    status = run(*options);
+    status = run(*command, *options);
   });
 }
 

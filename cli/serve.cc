@@ -58,18 +58,24 @@ void add_serve(CLI::App& app, int& status) {
     bool is_embedded = false;
   };
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand("serve", "Serve this node's devices");
-  command->add_option("--listen", arguments->options.listen_urls,
-                      "Address: unix:PATH, unix:@NAME or tcp://HOST:PORT; may be repeated "
-                      "(default tcp://127.0.0.1:7780)");
+  CLI::App* command = app.add_subcommand("serve", "Lend this node's devices to programs");
+  command
+      ->add_option("--listen", arguments->options.listen_urls,
+                   "Address: unix:PATH, unix:@NAME or tcp://HOST:PORT; may be repeated\n"
+                   "(default: tcp://127.0.0.1:7780)")
+      ->type_name("URL");
   command
       ->add_option("--device-memory", arguments->memory,
-                   "Memory to lend, as 256MiB or 4GiB (default: 80 % of what is free)")
+                   "Memory to lend, as 256MiB or 4GiB\n(default: MOAI_DEVICE_MEMORY, else 80 % of "
+                   "what is free)")
+      ->option_text("SIZE")
       ->envname("MOAI_DEVICE_MEMORY");
-  command->add_option("--threads", arguments->threads,
-                      "Threads of a session, 1 to 1024 (default: one a core)");
+  command
+      ->add_option("--threads", arguments->threads,
+                   "Threads of a session, 1 to 1024 (default: one a core)")
+      ->type_name("N");
   command->add_flag("--insecure-listen", arguments->options.insecure_listen,
-                    "Allow tcp addresses that other hosts reach; nothing is encrypted and nobody "
+                    "Allow tcp addresses that other hosts reach; nothing is encrypted and nobody\n"
                     "is asked who they are");
   command->add_flag("--embedded", arguments->is_embedded)->group("");
   command->add_option("--listen-fd", arguments->options.listen_fd)->group("");

@@ -2,13 +2,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <sstream>
+#include <thread>
 
+#include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/smi_text.h"
 #include "src/base/clock.h"
@@ -24,8 +28,9 @@ constexpr double kAnswerSeconds = 5;
 
 struct SmiOptions {
   std::string server;
-  int index = -1;
-  double watch_seconds = 0;
+  std::optional<std::string> index_text, watch_text;  // as given
+  std::optional<uint32_t> index;
+  std::optional<double> watch_seconds;
   bool is_json = false, prints_version = false, prints_server_version = false;
 };
 
@@ -97,13 +102,13 @@ int print_once(const SmiOptions& options) {
   }
   std::string latest = accelerators->front().status.version;
   if (options.prints_server_version) return std::printf("Server Version: %s\n", latest.c_str()) < 0;
-  if (options.index >= 0) {
-    std::erase_if(*accelerators, [&](const Accelerator& a) {
-      return a.index != static_cast<uint32_t>(options.index);
-    });
+  if (options.index) {
+    size_t count = accelerators->size();
+    std::erase_if(*accelerators, [&](const Accelerator& a) { return a.index != *options.index; });
     if (accelerators->empty()) {
-      log_error("smi: there is no device " + std::to_string(options.index) +
-                "; run smi without -i to see all");
+      log_error("smi: there is no device " + std::to_string(*options.index) + "; " +
+                (count == 1 ? "the only device is 0"
+                            : "there are devices 0 to " + std::to_string(count - 1)));
       return kExitNotFound;
     }
   }
@@ -114,11 +119,25 @@ int print_once(const SmiOptions& options) {
   return 0;
 }
 
-int smi(const SmiOptions& options) {
+Status read_numbers(SmiOptions& options) {
+  if (options.index_text) {
+    MOAI_ASSIGN_OR_RETURN(options.index, index_from(*options.index_text));
+  }
+  if (options.watch_text) {
+    MOAI_ASSIGN_OR_RETURN(options.watch_seconds, seconds_from(*options.watch_text));
+  }
+  return ok_status();
+}
+
+int smi(SmiOptions options) {
+  if (Status status = read_numbers(options); !status.ok()) {
+    log_error("smi: " + status.message());
+    return kExitUsage;
+  }
   if (options.prints_version) return std::printf("Current Version: %s\n", MOAI_VERSION) < 0;
   int status = print_once(options);
-  while (options.watch_seconds > 0 && status == 0) {
-    ::usleep(static_cast<useconds_t>(std::clamp(options.watch_seconds, 0.1, 3600.0) * 1e6));
+  while (options.watch_seconds && status == 0) {
+    std::this_thread::sleep_for(std::chrono::duration<double>(*options.watch_seconds));
     if (::isatty(STDOUT_FILENO)) std::fputs("\033[H\033[J", stdout);
     status = print_once(options);
   }
@@ -131,12 +150,15 @@ void add_smi(CLI::App& app, int& status) {
   auto options = std::make_shared<SmiOptions>();
   CLI::App* command =
       app.add_subcommand("smi", "Show the accelerators, their memory and their processes");
-  command->add_option("--server", options->server,
-                      "Address of the server (default: MOAI_SERVER, else this user's own)");
-  command->add_option("-i,--idx", options->index, "Select a device to print")
-      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--server", options->server,
+                   "Address of the server (default: MOAI_SERVER, else those of this user's runs)")
+      ->type_name("URL");
+  command->add_option("-i,--idx", options->index_text, "Show one device, the first is 0")
+      ->type_name("INDEX");
   command->add_flag("--json", options->is_json, "Print one JSON object");
-  command->add_option("--watch", options->watch_seconds, "Print again every S seconds")
+  command->add_option("--watch", options->watch_text, "Print again every SECONDS (default: 1)")
+      ->option_text("[SECONDS]")
       ->expected(0, 1)
       ->default_str("1");
   command->add_flag("-v,--version", options->prints_version, "Print the version of this program");

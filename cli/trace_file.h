@@ -11,7 +11,8 @@ namespace moai::cli {
 Status begin_trace(const std::string& path);
 // Goes on with what a file has, closed or not; a new file where there is none.
 Status reopen_trace(const std::string& path);
-// Once nobody appends any more. A file that is closed already stays as it is.
+// At the end of the program. A process that it left behind goes on writing to a file without a
+// name: the closed one is a copy. A file that is closed already stays as it is.
 void close_trace(const std::string& path);
 
 }  // namespace moai::cli

@@ -1,10 +1,13 @@
 #include "src/base/trace.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdio>
+
+#include "src/base/fd.h"
 
 namespace moai {
 namespace {
@@ -26,6 +29,18 @@ std::string event(const char* phase, std::string_view name) {
   return R"({"name":)" + quoted(name) + where;
 }
 
+bool is_whole(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
+  if (info.st_size < static_cast<off_t>(kTraceEnd.size())) return false;
+  Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  char end[kTraceEnd.size()];
+  ssize_t count =
+      ::pread(file.fd(), end, sizeof end, info.st_size - static_cast<off_t>(sizeof end));
+  return count == static_cast<ssize_t>(sizeof end) &&
+         std::string_view(end, sizeof end) == kTraceEnd;
+}
+
 }  // namespace
 
 Trace::~Trace() {
@@ -35,6 +50,12 @@ Trace::~Trace() {
 Status Trace::open(const std::string& path, std::string_view process) {
   fd_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
   if (fd_ < 0) return invalid("--trace: " + path + " cannot be written");
+  // Looked at after opening: a file that gets its end meanwhile is another than the opened one.
+  if (is_whole(path)) {
+    ::close(fd_);
+    fd_ = -1;
+    return invalid("--trace: " + path + " is whole already; remove it, or name another file");
+  }
   if (::lseek(fd_, 0, SEEK_END) == 0) write("[\n");
   write(event("M", "process_name") + R"(,"args":{"name":)" + quoted(process) + "}},\n");
   return ok_status();

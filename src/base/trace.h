@@ -1,5 +1,6 @@
 // Spans in Chrome's trace format, which chrome://tracing and ui.perfetto.dev open. Several
-// processes append to one file, a line at a time; who finds it empty begins the list.
+// processes append to one file, a line at a time; who finds it empty begins the list. Once its list
+// has an end (cli/trace_file.h) it is not written to any more.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -9,6 +10,9 @@
 #include "src/base/clock.h"
 
 namespace moai {
+
+// What such a file ends with once it is whole.
+inline constexpr std::string_view kTraceEnd = "\n]\n";
 
 class Trace {
  public:

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <span>
 #include <thread>
 #include <utility>
 
@@ -66,11 +67,16 @@ void answer_status_in_background(transport::Socket socket, wire::StatusReply rep
   }).detach();
 }
 
-StatusOr<wire::StatusReply> ask_status(const transport::Address& address, Deadline deadline) {
+StatusOr<wire::StatusReply> ask_status(const transport::Address& address, Deadline deadline,
+                                       wire::Hello* peer) {
   MOAI_ASSIGN_OR_RETURN(transport::Socket socket, transport::connect_to(address, deadline));
   MOAI_RETURN_IF_ERROR(transport::send_route(socket, "control", deadline));
   MOAI_ASSIGN_OR_RETURN(transport::Opened opened,
                         transport::open_client(std::move(socket), {false, hello_text()}, deadline));
+  if (peer != nullptr) {
+    MOAI_ASSIGN_OR_RETURN(*peer,
+                          wire::decode<wire::Hello>(std::as_bytes(std::span(opened.peer_hello))));
+  }
   MOAI_RETURN_IF_ERROR(
       opened.connection->send(static_cast<uint8_t>(wire::Kind::status_request), {}, deadline));
   MOAI_RETURN_IF_ERROR(opened.connection->flush(deadline));

@@ -97,6 +97,9 @@ StatusOr<Dialed> dial(const DialOptions& options) {
     std::this_thread::sleep_for(std::chrono::duration<double>(kPauseSeconds[tries++]));
     for (const std::string& url : urls) {
       if (options.is_stopped()) return unavailable("The session was closed while it connected.");
+      if (options.on_try)
+        options.on_try(url + " (attempt " + std::to_string(tries) + " of " +
+                       std::to_string(kTries) + ")");
       StatusOr<Dialed> dialed = dial_one(url, options.command, end);
       if (dialed.ok()) return dialed;
       last = dialed.status();

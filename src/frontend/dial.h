@@ -14,6 +14,7 @@ struct DialOptions {
   std::string command;  // for moreh-smi
   double seconds = 30;
   std::function<bool()> is_stopped;
+  std::function<void(const std::string& try_text)> on_try;  // "URL (attempt 2 of 3)"; may be empty
 };
 
 struct Dialed {

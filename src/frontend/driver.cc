@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <utility>
 
@@ -19,6 +20,8 @@ namespace {
 constexpr uint64_t kMillisecondNs = 1'000'000;
 constexpr uint64_t kPollNs = 50 * kMillisecondNs;
 constexpr double kSendSeconds = 10;
+// A server that does not answer is worth a line soon: a wrong address is the likely cause.
+constexpr double kConnectLogSeconds = 2;
 // The background thread takes over when nobody came for so long.
 constexpr double kIdleSeconds = 0.02;
 constexpr double kBackgroundWaitSeconds = 10;
@@ -45,12 +48,14 @@ Status Driver::ensure() {
     thread_ = std::thread([self = shared_from_this()] { self->run(); });
   }
   uint64_t begin = now_ns();
-  ProgressLine progress;
+  ProgressLine progress(kConnectLogSeconds);
   while (stage_ == Stage::connecting) {
     stage_changed_.wait_for(lock, std::chrono::nanoseconds(kPollNs));
     if (stage_ != Stage::connecting) break;
+    std::string what = "connecting to " + (trying_.empty() ? options_.server : trying_) +
+                       ", at most " + std::to_string(std::lround(options_.connect_seconds)) + " s";
     lock.unlock();
-    progress.tick("connecting to " + options_.server, now_ns() - begin);
+    progress.tick(what, now_ns() - begin);
     if (options_.poll && !options_.poll())
       return {StatusCode::interrupted, "Connecting was interrupted."};
     lock.lock();
@@ -77,7 +82,11 @@ void Driver::run() {
 
 bool Driver::connect() {
   StatusOr<Dialed> dialed = dial({options_.server, options_.command, options_.connect_seconds,
-                                  [this] { return is_closing_.load(); }});
+                                  [this] { return is_closing_.load(); },
+                                  [this](const std::string& text) {
+                                    std::lock_guard lock(stage_mutex_);
+                                    trying_ = text;
+                                  }});
   if (dialed.ok() && options_.on_connected) options_.on_connected();
   std::lock_guard lock(stage_mutex_);
   if (is_closing_) dialed = unavailable("The session was closed while it connected.");

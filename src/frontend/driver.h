@@ -88,6 +88,7 @@ class Driver : public std::enable_shared_from_this<Driver> {
   std::condition_variable stage_changed_;
   std::atomic<Stage> stage_{Stage::idle};
   Status failure_;
+  std::string trying_;        // the server that is asked now, while connecting
   bool is_finished_ = false;  // run() returned
   std::thread thread_;
   std::atomic<bool> is_closing_{false};

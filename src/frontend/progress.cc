@@ -44,10 +44,10 @@ std::string duration_text(uint64_t ns) {
   return text;
 }
 
-ProgressLine::ProgressLine() : ProgressLine(::isatty(STDERR_FILENO) == 1) {}
-
-ProgressLine::ProgressLine(bool is_terminal)
-    : is_terminal_(is_terminal), next_ns_(is_terminal ? kSecondNs : 60 * kSecondNs) {}
+ProgressLine::ProgressLine(double log_seconds)
+    : is_terminal_(::isatty(STDERR_FILENO) == 1),
+      period_ns_(is_terminal_ ? kSecondNs : static_cast<uint64_t>(log_seconds * 1e9)),
+      next_ns_(period_ns_) {}
 
 ProgressLine::~ProgressLine() {
   if (is_shown_ && is_terminal_) put("\r\x1b[K");
@@ -55,7 +55,7 @@ ProgressLine::~ProgressLine() {
 
 void ProgressLine::tick(std::string_view what, uint64_t waited_ns) {
   if (waited_ns < next_ns_) return;
-  next_ns_ = waited_ns / kSecondNs * kSecondNs + (is_terminal_ ? kSecondNs : 60 * kSecondNs);
+  next_ns_ = waited_ns / kSecondNs * kSecondNs + period_ns_;
   std::string text = "Waiting for the accelerator: ";
   text.append(what).append(", ").append(duration_text(waited_ns));
   if (!is_terminal_) return log_info(text);

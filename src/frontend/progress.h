@@ -12,11 +12,10 @@ std::string size_text(uint64_t bytes);
 std::string duration_text(uint64_t ns);
 
 // The line of one wait. On a terminal it is rewritten each second and gone at the end; elsewhere a
-// whole line each minute, so that logs stay short.
+// whole line each minute, so that logs stay short, or as often as is said.
 class ProgressLine {
  public:
-  ProgressLine();
-  explicit ProgressLine(bool is_terminal);
+  explicit ProgressLine(double log_seconds = 60);
   ~ProgressLine();
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
@@ -24,7 +23,7 @@ class ProgressLine {
 
  private:
   bool is_terminal_, is_shown_ = false;
-  uint64_t next_ns_;
+  uint64_t period_ns_, next_ns_;
 };
 
 }  // namespace moai::frontend

@@ -1,8 +1,9 @@
 """What `moai run` shows of a program: --trace, --dump, --record with replay, --stats-json."""
 import json
 import subprocess
+import sys
 
-from processes import MOAI
+from processes import MOAI, wait_for
 
 TRAIN = """
 import torch
@@ -29,6 +30,38 @@ def test_a_trace_shows_client_and_worker_down_to_kernels(world, tmp_path):
             seen.setdefault(process[e["pid"]], set()).add(e["name"])
     assert {"capture", "encode", "send", "wait"} <= seen["client"]
     assert {"compile", "run", "dot_general", "pointwise"} <= seen["worker"]
+
+
+LEAVES_A_CHILD = """
+import os, pathlib, time, torch
+folder, child = pathlib.Path(os.environ['FOLDER']), os.fork()
+if child == 0:
+    os.setsid()
+    def step(name):
+        (torch.ones(8, device='cuda') * 2).sum().item()
+        (folder / name).touch()
+    step('started')
+    while not (folder / 'go').exists(): time.sleep(0.01)
+    for i in range(20): (torch.ones(8, device='cuda') * i).sum().item()
+    step('done')
+    os._exit(0)
+while not (folder / 'started').exists(): time.sleep(0.01)
+"""
+
+
+def test_a_child_left_behind_does_not_spoil_the_trace(world, tmp_path):
+    path = tmp_path / "trace.json"
+    # No pipes: the server that the child keeps alive would hold them open.
+    command = [MOAI, "run", f"--trace={path}", sys.executable, "-c", LEAVES_A_CHILD]
+    done = subprocess.run(command, env={**world.env, "FOLDER": str(tmp_path)}, timeout=60, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL)
+    assert done.returncode == 0
+    text = path.read_text()
+    assert any(e["name"] == "run" for e in json.loads(text))
+    (tmp_path / "go").touch()
+    wait_for((tmp_path / "done").exists, 20, "the child's last step")
+    wait_for(lambda: not world.pids(), 20, "the child and its server to end")
+    assert path.read_text() == text
 
 
 def test_dumps_are_written_where_told(world, tmp_path):

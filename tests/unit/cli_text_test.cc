@@ -4,12 +4,15 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "cli/arguments.h"
+#include "cli/doctor_server.h"
 #include "cli/smi_text.h"
 #include "cli/table.h"
 #include "cli/trace_file.h"
+#include "src/base/trace.h"
 
 namespace moai::cli {
 namespace {
@@ -166,6 +169,73 @@ TEST_CASE("a trace that is closed is JSON, and can be appended to again") {
   CHECK_FALSE(reopen_trace("/dev/null/x").ok());
   CHECK_FALSE(begin_trace("/dev/null/x").ok());
   std::filesystem::remove(path);
+}
+
+TEST_CASE("doctor tells versions apart from silence") {
+  wire::Hello peer;
+  Finding silent = judge_server("unix:x", peer, unavailable("nobody is there"));
+  CHECK(silent.grade == Grade::bad);
+  CHECK(silent.text == "no answer from unix:x: nobody is there");
+  peer.version = MOAI_VERSION;
+  CHECK(judge_server("unix:x", peer, ok_status()).grade == Grade::ok);
+  peer.version = "9.9";
+  Finding younger = judge_server("unix:x", peer, ok_status());
+  CHECK(younger.grade == Grade::note);
+  CHECK(younger.text == "unix:x is moai 9.9, this is " MOAI_VERSION);
+  peer.protocol++;
+  // Its answer cannot be read, but its introduction could.
+  Finding foreign = judge_server("unix:x", peer, invalid("malformed"));
+  CHECK(foreign.grade == Grade::bad);
+  CHECK(foreign.text.find("they speak protocols") != std::string::npos);
+  CHECK(foreign.advice.find("same version") != std::string::npos);
+}
+
+// A process that the program left behind goes on writing.
+TEST_CASE("a closed trace stays as it is") {
+  std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("moai_traces_" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  const std::string path = folder / "t.json", link = folder / "link.json";
+  std::filesystem::create_symlink("t.json", link);
+  auto read = [&] {
+    std::ifstream file(path);
+    return nlohmann::json::parse(file);
+  };
+  REQUIRE(begin_trace(link).ok());
+  std::filesystem::permissions(path, std::filesystem::perms(0640));
+  Trace early, late, again;
+  REQUIRE(early.open(path, "early").ok());
+  early.span("before", 1, 2, "");
+  std::ofstream(path, std::ios::app) << R"({"name":"half a li)";  // its process was killed
+  close_trace(link);
+  const nlohmann::json closed = read();
+  CHECK(closed.size() == 2);
+  early.span("after", 3, 4, "");
+  CHECK(late.open(path, "late").message().find("another file") != std::string::npos);
+  CHECK_FALSE(late.is_open());
+  late.span("after", 3, 4, "");
+  CHECK(read() == closed);
+  CHECK(std::filesystem::is_symlink(link));
+  CHECK(std::filesystem::status(path).permissions() == std::filesystem::perms(0640));
+  CHECK(std::distance(std::filesystem::directory_iterator(folder), {}) == 2);
+
+  REQUIRE(reopen_trace(path).ok());
+  REQUIRE(again.open(path, "again").ok());
+  CHECK(again.is_open());
+  close_trace(path);
+  CHECK(read().size() == 3);
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("numbers of smi") {
+  CHECK(*index_from("0") == 0);
+  CHECK(*index_from("12") == 12);
+  for (const char* text : {"", "-1", "1x", "1.5", "99999999999", " 1"})
+    CHECK_FALSE(index_from(text).ok());
+  CHECK(*seconds_from("1") == 1.0);
+  CHECK(*seconds_from("0.5") == 0.5);
+  for (const char* text : {"", "0", "-3", "x", "nan", "inf", "1s", "3601"})
+    CHECK_FALSE(seconds_from(text).ok());
 }
 
 }  // namespace

@@ -1,0 +1,83 @@
+#include "cli/doctor_python.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+#include <system_error>
+
+namespace moai::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// The frontend is built for these.
+constexpr std::array kTorchVersions = {"2.13", "2.14"};
+constexpr const char* kOther = "name another with --python";
+
+// Empty: not there.
+std::string found_in_path(const std::string& program) {
+  const char* path = std::getenv("PATH");
+  std::istringstream folders(path ? path : "");
+  std::error_code error;
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    fs::path file = fs::path(folder) / program;
+    if (fs::is_regular_file(file, error) && ::access(file.c_str(), X_OK) == 0) return file;
+  }
+  return "";
+}
+
+// What a command prints on its first line, and whether it ended well.
+bool first_line(const std::string& command, std::string& line) {
+  FILE* pipe = ::popen(command.c_str(), "re");
+  if (pipe == nullptr) return false;
+  char text[512] = {};
+  if (std::fgets(text, sizeof text, pipe) != nullptr) line = text;
+  while (!line.empty() && line.back() == '\n') line.pop_back();
+  return ::pclose(pipe) == 0;
+}
+
+// The word for a shell, whatever it holds.
+std::string shell_word(const std::string& word) {
+  std::string text = "'";
+  for (char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return text + "'";
+}
+
+}  // namespace
+
+PythonChoice choose_python(const std::string& named) {
+  if (!named.empty()) return {named, "from --python"};
+  // A folder that is gone is worth hearing about: the shell still thinks that it is there.
+  if (const char* folder = std::getenv("VIRTUAL_ENV"); folder != nullptr && *folder != 0)
+    return {fs::path(folder) / "bin/python", "from VIRTUAL_ENV"};
+  std::error_code error;
+  if (fs::exists(".venv/bin/python", error)) return {".venv/bin/python", "from ./.venv"};
+  std::string found = found_in_path("python3");
+  return {found.empty() ? "python3" : found, "from PATH"};
+}
+
+Finding check_torch(const std::string& named_python) {
+  PythonChoice python = choose_python(named_python);
+  std::string program = shell_word(python.program),
+              which = python.program + " (" + python.origin + ")";
+  std::string version, torch;
+  if (!first_line(program + " -c 'import platform; print(platform.python_version())' 2>/dev/null",
+                  version))
+    return {Grade::bad, "python", which + " does not run",
+            std::string("install Python 3, or ") + kOther};
+  std::string found = which + ", Python " + version;
+  std::string install = "pip install torch==2.13.0 for it, or " + std::string(kOther);
+  if (!first_line(program + " -c 'import torch; print(torch.__version__)' 2>/dev/null", torch))
+    return {Grade::bad, "pytorch", found + ": it has no PyTorch", install};
+  found += ", PyTorch " + torch;
+  for (std::string known : kTorchVersions)
+    if (torch.rfind(known + ".", 0) == 0) return {Grade::ok, "pytorch", found, ""};
+  return {Grade::bad, "pytorch", found + ": the bridge does not fit it", install};
+}
+
+}  // namespace moai::cli
