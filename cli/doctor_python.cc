@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // The frontend is built for these.
-constexpr std::array kTorchVersions = {"2.13", "2.14"};
+constexpr std::array kTorchVersions = {"2.13"};
 constexpr const char* kOther = "name another with --python";
 
 // Empty: not there.
@@ -31,9 +31,9 @@ std::string found_in_path(const std::string& program) {
   return "";
 }
 
-// What a command prints on its first line, and whether it ended well.
+// What a command prints on its first line, and whether it ended well and within a minute.
 bool first_line(const std::string& command, std::string& line) {
-  FILE* pipe = ::popen(command.c_str(), "re");
+  FILE* pipe = ::popen(("timeout 60 " + command).c_str(), "re");
   if (pipe == nullptr) return false;
   char text[512] = {};
   if (std::fgets(text, sizeof text, pipe) != nullptr) line = text;

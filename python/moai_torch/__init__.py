@@ -9,7 +9,7 @@ import sys
 
 __all__ = ["autoload", "fallbacks", "install", "is_installed", "stats", "wait_plans"]
 
-_SUPPORTED = ((2, 13), (2, 14))
+_SUPPORTED = ((2, 13),)
 _installed = False
 
 

@@ -17,10 +17,10 @@ def _path(major, minor):
 def load(supported):
     """Returns the loaded library, or raises RuntimeError with what to do."""
     major, minor = (int(x) for x in torch.__version__.split(".")[:2])
-    names = " and ".join(f"{a}.{b}" for a, b in supported)
+    names = " or ".join(f"{a}.{b}" for a, b in supported)
     path = _path(major, minor)
     if (major, minor) not in supported or not os.path.exists(path):
-        raise RuntimeError(f"PyTorch {torch.__version__} has no module here. Install one of PyTorch {names}.")
+        raise RuntimeError(f"PyTorch {torch.__version__} has no module here. Install PyTorch {names}.")
     library = ctypes.PyDLL(path)
     library.moai_install.restype = ctypes.c_char_p
     failure = library.moai_install()

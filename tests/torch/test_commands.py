@@ -114,3 +114,17 @@ def test_a_worker_that_dies_by_a_signal_is_in_the_log(world):
     assert any(f"worker {pid} " in lines for pid in workers) and "signal 9" in lines
     _, err = p.communicate("\n", timeout=30)
     assert "worker process" in err and "log of the server" in err and "support" not in err, err
+
+
+def test_another_pytorch_is_told_which_one_fits(world):
+    """The program runs on, without the device: it may have another way."""
+    (world.folder / "sitecustomize.py").write_text(
+        "import sys, types\n"
+        "version = types.ModuleType('torch.version')\n"
+        "vars(version).update(__version__='2.6.0+cpu', debug=False, cuda=None, git_version='', hip=None,\n"
+        "  rocm=None, xpu=None)\n"
+        "sys.modules['torch.version'] = version\n")
+    done = moai(world, "run", "--local", sys.executable, "-c", "import torch; print(torch.cuda.is_available())",
+                PYTHONPATH=str(world.folder), timeout=60)
+    assert done.returncode == 0 and done.stdout == "False\n", done
+    assert "PyTorch 2.6.0+cpu has no module here. Install PyTorch 2.13." in done.stderr, done.stderr
