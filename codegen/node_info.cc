@@ -159,10 +159,16 @@ StridedBase strided_base(const ir::Graph& g, const Flags& is_copied, ir::ValueId
   for (;;) {
     const ir::Node* n = g.def(v);
     if (!n || is_copied[index_of(v)] || class_of(g, *n) != NodeClass::view) return found;
-    if (n->op == Prim::bitcast && !keeps_order(g, *n)) return found;
+    if (n->op == Prim::bitcast && !keeps_order(g, *n)) {
+      if (found.value == v) found.value = contiguous_base(g, is_copied, v, true).value;
+      return found;
+    }
     // Axes of the operand may not be split, so only a plain fit will do.
     if (through_view(g, *n, shape, map).kind != Fit::yes) return found;
     v = n->operands[0];
+    // A bitcast to another element size is no value in memory, and no kernel copies one.
+    const ir::Node* below = g.def(v);
+    if (below && below->op == Prim::bitcast && !keeps_order(g, *below)) return found;
     if (std::all_of(map.strides.begin(), map.strides.end(), [](int64_t s) { return s >= 0; }))
       found = {v, map};
   }

@@ -132,7 +132,9 @@ int TileBuilder::root(ir::ValueId v, uint32_t map) {
 
 int TileBuilder::view(ir::ValueId v, uint32_t map) {
   if (g_.def(v)->op == Prim::bitcast)
-    return is_copied_[index_of(v)] ? fail("a bitcast has no copy kernel") : load(v, map);
+    return is_copied_[index_of(v)]
+               ? fail("%" + std::to_string(index_of(v)) + ", a bitcast, has no copy kernel")
+               : load(v, map);
   // A view that became a copy after fusion looked through it may be one at which the map does not
   // fit a row: then the way goes on below it, as it did then.
   for (int copies = 0; copies < kRankMax; copies++) {

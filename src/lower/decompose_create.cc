@@ -71,20 +71,30 @@ void lower_arange_step(OpContext& c) {
   progression(c, start, next_operand(c));
 }
 
-// From both ends to the middle, so that the last element is exactly `end`.
-void lower_linspace(OpContext& c) {  // start, end, steps
+// Start and end are read. From both ends to the middle, so that the last element is exactly `end`.
+Expr next_linspace(OpContext& c) {
   Operand start = next_operand(c), end = next_operand(c);
   DType t = c.output_dtype();
   Shape shape = c.output_shape();
-  if (shape.rank() != 1) return c.fail(invalid("the output of a range has one dimension"));
+  if (shape.rank() != 1) c.fail(invalid("the output of a range has one dimension"));
   DType wide = t == DType::f64 || !is_float(t) ? DType::f64 : DType::f32;
   Expr first = as(c, start, wide, shape), last = as(c, end, wide, shape);
+  if (!c.b.status().ok() || shape[0] <= 1) return first;
   const auto n = static_cast<double>(shape[0]);
-  if (shape[0] <= 1) return c.finish(first.v);
   Expr step = (last - first) / (n - 1);
   Expr i{&c.b, c.b.iota(0, wide, shape)};
   Expr up = first + i * step, down = last - step * ((n - 1) - i);
-  c.finish(select(i < static_cast<double>(shape[0] / 2), up, down).v);
+  return select(i < static_cast<double>(shape[0] / 2), up, down);
+}
+
+void lower_linspace(OpContext& c) { c.finish(next_linspace(c).v); }  // start, end, steps
+
+void lower_logspace(OpContext& c) {  // start, end, steps, base
+  Expr exponents = next_linspace(c);
+  c.args.integer();
+  Operand base = next_operand(c);
+  if (!c.b.status().ok()) return;
+  c.finish(power(as(c, base, exponents.dtype(), exponents.shape()), exponents).v);
 }
 
 // i64: column minus row of the last two axes.
@@ -145,6 +155,10 @@ constexpr OpRow kRows[] = {
     {"linspace.Tensor_Tensor", kAll, lower_linspace},
     {"linspace.Tensor_Scalar", kAll, lower_linspace},
     {"linspace.Scalar_Tensor", kAll, lower_linspace},
+    {"logspace", kAll, lower_logspace},
+    {"logspace.Tensor_Tensor", kAll, lower_logspace},
+    {"logspace.Tensor_Scalar", kAll, lower_logspace},
+    {"logspace.Scalar_Tensor", kAll, lower_logspace},
     {"eye", kAll, lower_eye},
     {"eye.m", kAll, lower_eye},
     {"tril", kAll, lower_tril},

@@ -32,6 +32,7 @@ constexpr OpRow kRows[] = {
     {"cumsum", kAll, lower_scan<ReduceKind::sum>},
     {"cumprod", kAll, lower_scan<ReduceKind::prod>},
     {"logcumsumexp", kFloats, lower_scan<ReduceKind::logsumexp>},
+    {"_logcumsumexp", kFloats, lower_scan<ReduceKind::logsumexp>},
     {"cummax", kAll, lower_scan_arg<ReduceKind::max>},
     {"cummin", kAll, lower_scan_arg<ReduceKind::min>},
 };

@@ -7,8 +7,8 @@ namespace {
 constexpr std::span<const OpRow> (*kFamilies[])() = {
     pointwise_ops, activation_ops, create_ops,    reduce_ops,      scan_ops, matrix_ops,
     random_ops,    layout_ops,     index_ops,     fancy_index_ops, sort_ops, foreach_ops,
-    optimizer_ops, conv_ops,       pool_ops,      resize_ops,      norm_ops, loss_ops,
-    embedding_ops, attention_ops,  recurrent_ops,
+    optimizer_ops, conv_ops,       pool_ops,      resize_ops,      pad_ops,  norm_ops,
+    loss_ops,      embedding_ops,  attention_ops, recurrent_ops,
 };
 
 }  // namespace

@@ -107,7 +107,8 @@ std::span<const OpRow> optimizer_ops();  // _fused_*, _amp_*
 std::span<const OpRow> matrix_ops();     // mm addmm bmm baddbmm dot mv ...
 std::span<const OpRow> conv_ops();       // convolution and its gradients
 std::span<const OpRow> pool_ops();       // max, average and adaptive pooling
-std::span<const OpRow> resize_ops();     // upsampling, padding
+std::span<const OpRow> resize_ops();     // upsampling
+std::span<const OpRow> pad_ops();        // constant, mirrored and repeated borders
 std::span<const OpRow> embedding_ops();  // lookup in a table and its gradient
 std::span<const OpRow> norm_ops();       // softmax, batch, layer and group norm
 std::span<const OpRow> loss_ops();       // nll, bce, mse, smooth_l1, kl ...

@@ -366,3 +366,18 @@ TEST_CASE("Products that wait for each other in a circle of groups stay apart") 
   for (ValueId o : out) p.output(o);
   check(p, test::kernel_count(p.g));
 }
+
+TEST_CASE("A convolution reads every other part of wider elements") {
+  Recipe p;
+  ValueId pairs = p.b.reshape(p.input({32}, DType::i64), {1, 2, 16});
+  ValueId words = p.b.bitcast(pairs, DType::i32);
+  ValueId odd = p.b.slice(words, {0, 0, 1}, {1, 1, 4}, {1, 2, 8});
+  ValueId x = p.b.bitcast(p.b.reshape(odd, {1, 2, 8}), DType::f32);
+  ConvAttrs attrs;
+  attrs.stride = attrs.dilation = attrs.lhs_dilation = {1};
+  attrs.pad_lo = attrs.pad_hi = {0};
+  p.output(p.b.conv(x, p.input({3, 2, 2}), attrs));
+  p.output(words);
+  REQUIRE(p.b.status().to_string() == ok_status().to_string());
+  CHECK(test::compare(p.g, 1e-5) == "");
+}

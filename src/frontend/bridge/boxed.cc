@@ -145,6 +145,32 @@ bool try_view(const OpInfo& info, torch::jit::Stack* stack) {
   return true;
 }
 
+// Written arguments take what the functional form computes; an out= argument its size too.
+void write_results(const OpInfo& info, Arguments results, Arguments call,
+                   torch::jit::Stack* stack) {
+  size_t next = 0;
+  for (size_t i = 0; i < info.args.size() && next < results.size(); i++) {
+    if (!info.args[i].is_written || info.args[i].is_out != info.has_out_argument) continue;
+    const at::Tensor& target = call[i].toTensor();
+    const at::Tensor& result = results[next++].toTensor();
+    if (info.args[i].is_out && target.sizes() != result.sizes()) target.resize_(result.sizes());
+    target.copy_(result);
+    stack->push_back(call[i]);
+  }
+}
+
+void run_parts(const c10::KernelFunction& parts, const OpInfo& info, torch::jit::Stack* stack) {
+  if (!info.outputs_given) return parts.callBoxed(info.op, kDeviceKeys, stack);
+  const auto base = stack->end() - static_cast<ptrdiff_t>(info.args.size());
+  const torch::jit::Stack call(base, stack->end());
+  stack->erase(base, stack->end());
+  torch::jit::Stack inner;
+  for (size_t i = 0; i < call.size(); i++)
+    if (!info.args[i].is_out) inner.push_back(call[i]);
+  parts.callBoxed(info.op, kDeviceKeys, &inner);
+  write_results(info, inner, call, stack);
+}
+
 }  // namespace
 
 void check_devices(const OpInfo& info, Arguments arguments) {
@@ -185,7 +211,7 @@ void boxed_kernel(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   if (info.is_view && try_view(info, stack)) return;
   if (try_record(info, stack)) return;
   if (const c10::KernelFunction* parts = decomposition_of(info.record_name))
-    return parts->callBoxed(op, kDeviceKeys, stack);
+    return run_parts(*parts, info, stack);
   if (info.has_composite) return op.redispatchBoxed(kCompositeKeys, stack);
   fall_back(info, stack);
 }

@@ -14,6 +14,7 @@
 #include "src/frontend/bridge/host_mirror.h"
 #include "src/frontend/bridge/python_line.h"
 #include "src/frontend/bridge/runtime.h"
+#include "src/frontend/bridge/sparse.h"
 #include "src/frontend/bridge/tensors.h"
 
 namespace moai::bridge {
@@ -76,6 +77,13 @@ void replace_arguments(const OpInfo& info, torch::jit::Stack* stack, size_t base
   }
 }
 
+bool has_sparse_tensor(Arguments arguments) {
+  bool found = false;
+  for (const c10::IValue& v : arguments)
+    for_each_tensor(v, [&](const at::Tensor& t) { found |= is_sparse(t); });
+  return found;
+}
+
 bool has_generator_argument(const OpInfo& info) {
   for (const ArgInfo& a : info.args)
     if (a.kind == ArgKind::generator) return true;
@@ -88,14 +96,15 @@ bool is_hidden_write(const OpInfo& info, size_t argument) {
 }
 
 [[noreturn]] void throw_layout(const std::string& op) {
-  throw_unsupported(op,
-                    "only strided tensors exist on this device; sparse, nested and quantised ones "
-                    "stay on the cpu");
+  throw_unsupported(
+      op,
+      "only strided and sparse tensors exist on this device; nested and quantised ones "
+      "stay on the cpu");
 }
 
 void check_layout(const OpInfo& info, const c10::IValue& result) {
   for_each_tensor(result, [&](const at::Tensor& t) {
-    if (t.defined() && t.layout() != c10::kStrided) throw_layout(info.name);
+    if (t.layout() != c10::kStrided && !is_sparse(t)) throw_layout(info.name);
   });
 }
 
@@ -119,7 +128,10 @@ void fall_back(const OpInfo& info, torch::jit::Stack* stack) {
     c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     std::optional<LentDefaultGenerator> lent;
     if (info.is_random && !has_generator_argument(info)) lent.emplace(random);
-    info.op.redispatchBoxed(kCpuKeys, stack);
+    if (has_sparse_tensor(Arguments(*stack).subspan(base)))
+      info.op.callBoxed(stack);
+    else
+      info.op.redispatchBoxed(kCpuKeys, stack);
   }
   mirrors.write_back();
   for (size_t i = stack->size() - info.return_count; i < stack->size(); i++) {

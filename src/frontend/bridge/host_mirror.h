@@ -36,8 +36,10 @@ class HostMirrors {
     at::Tensor bytes;  // the whole storage, once read
   };
   Operand* find(const at::Tensor& t);
+  at::Tensor twin_of(const at::Tensor& t);
   at::Tensor view_of_shared(Shared* shared, const at::Tensor& t);
   void write_back(Operand* o);
+  at::Tensor upload(const at::Tensor& host);
 
   std::vector<Operand> operands_;
   std::map<const c10::StorageImpl*, Shared> storages_;

@@ -1,5 +1,5 @@
-// Advanced indexing: the record has integer indices on the device. Masks are counted by a read, but
-// for filling with one value.
+// Advanced indexing: the record has integer indices on the device. Masks become indices there; how
+// many is a read, but for filling with one value.
 #include <ATen/core/Tensor.h>
 #include <torch/library.h>
 
@@ -49,7 +49,7 @@ Indices normalise(const Tensor& self, const c10::IValue& list) {
       continue;
     }
     check_mask(self, t, out.size());
-    Tensor places = (is_device(t) ? tensor_to_host(t) : t).nonzero();
+    Tensor places = t.nonzero();
     for (int64_t d = 0; d < t.dim(); d++)
       out.emplace_back(to_device(places.select(1, d).contiguous()));
   }

@@ -166,6 +166,8 @@ OpInfo::OpInfo(const c10::OperatorHandle& handle)
     outputs_given &= bridge::is_written(r);
     is_view |= r.alias_info() && !r.alias_info()->isWrite();
   }
+  has_out_argument =
+      std::any_of(args.begin(), args.end(), [](const ArgInfo& a) { return a.is_out; });
   has_composite =
       !is_never_taken_apart(record_name) &&
       (op.hasKernelForDispatchKey(c10::DispatchKey::CompositeExplicitAutograd) ||

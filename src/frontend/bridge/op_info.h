@@ -48,7 +48,8 @@ struct OpInfo {
   size_t return_count = 0;
   bool is_encodable = true;    // no argument is unsupported
   bool outputs_given = false;  // all results are written arguments
-  bool is_view = false;        // a result shares the storage of an argument that is not written
+  bool has_out_argument = false;
+  bool is_view = false;  // a result shares the storage of an argument that is not written
   bool is_random = false;
   bool adds_random_word = false;  // draws, and its schema has no generator
   bool has_composite = false;     // may be taken apart when the server does not have it

@@ -14,6 +14,7 @@
 #include "src/frontend/bridge/hooks.h"
 #include "src/frontend/bridge/kernels.h"
 #include "src/frontend/bridge/op_tables.h"
+#include "src/frontend/bridge/sparse.h"
 
 namespace moai::bridge {
 namespace {
@@ -29,8 +30,7 @@ torch::Library& library(const char* space, DispatchKey key) {
 void register_fallbacks() {
   library("_", DispatchKey::CUDA)
       .fallback(torch::CppFunction::makeFromBoxedFunction<&boxed_kernel>());
-  for (DispatchKey key : {DispatchKey::SparseCUDA, DispatchKey::SparseCsrCUDA,
-                          DispatchKey::NestedTensorCUDA, DispatchKey::QuantizedCUDA})
+  for (DispatchKey key : {DispatchKey::NestedTensorCUDA, DispatchKey::QuantizedCUDA})
     library("_", key).fallback(torch::CppFunction::makeFromBoxedFunction<&refuse_layout>());
 }
 
@@ -86,6 +86,7 @@ void install() {
   register_allocator();
   register_guard();
   register_fallbacks();
+  register_sparse();
   register_collectives();
   torch::Library& lib = library("aten", DispatchKey::CUDA);
   register_factories(lib);

@@ -133,10 +133,6 @@ TensorSpec spec_of(const at::Tensor& t) {
   return s;
 }
 
-bool same_place(const at::Tensor& a, const at::Tensor& b) {
-  return a.sizes() == b.sizes() && a.strides() == b.strides();
-}
-
 ReturnSpec return_of(const c10::IValue& result, const torch::jit::Stack& twins) {
   ReturnSpec r;
   if (result.isTensor()) {
@@ -158,26 +154,44 @@ ReturnSpec return_of(const c10::IValue& result, const torch::jit::Stack& twins) 
   return r;
 }
 
+// Leaves the twins of the results on the stack.
+void run_rule(const OpInfo& info, torch::jit::Stack* stack) {
+  at::AutoDispatchBelowADInplaceOrView below_autograd;
+  c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  if (const c10::KernelFunction* rule = shape_rule_of(info.name))
+    return rule->callBoxed(info.op, kMetaKeys, stack);
+  // An out= form has the shapes of the functional one.
+  const c10::KernelFunction* functional =
+      info.has_out_argument ? shape_rule_of("aten::" + info.record_name) : nullptr;
+  if (!functional) return info.op.redispatchBoxed(kMetaKeys, stack);
+  for (size_t i = info.args.size(); i-- > 0;)
+    if (info.args[i].is_out) stack->erase(stack->begin() + static_cast<ptrdiff_t>(i));
+  functional->callBoxed(info.op, kMetaKeys, stack);
+}
+
 std::shared_ptr<const Shapes> run_meta(const OpInfo& info, Arguments arguments) {
   Twins twins;
   torch::jit::Stack stack, before;
   for (const c10::IValue& v : arguments) stack.push_back(twins.of(v));
   before = stack;
-  {
-    at::AutoDispatchBelowADInplaceOrView below_autograd;
-    c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-    if (const c10::KernelFunction* rule = shape_rule_of(info.name))
-      rule->callBoxed(info.op, kMetaKeys, &stack);
-    else
-      info.op.redispatchBoxed(kMetaKeys, &stack);
-  }
+  run_rule(info, &stack);
   auto shapes = std::make_shared<Shapes>();
-  for (size_t i = stack.size() - info.return_count; i < stack.size(); i++)
-    shapes->returns.push_back(return_of(stack[i], before));
-  for (size_t i = 0; i < before.size(); i++) {
-    if (!info.args[i].is_out || !before[i].isTensor() || !before[i].toTensor().defined()) continue;
-    const at::Tensor& now = before[i].toTensor();
-    if (!same_place(now, arguments[i].toTensor())) shapes->resized.emplace_back(i, spec_of(now));
+  Arguments results = Arguments(stack).last(info.return_count);
+  for (size_t i = 0, written = 0; i < results.size(); i++) {
+    if (!info.outputs_given || !results[i].isTensor()) {
+      shapes->returns.push_back(return_of(results[i], before));
+      continue;
+    }
+    // What a rule returns for a written argument need not be that argument's twin.
+    while (written < info.args.size() && !info.args[written].is_written) written++;
+    ReturnSpec same;
+    same.kind = ReturnSpec::Kind::argument;
+    same.argument = written;
+    shapes->returns.push_back(same);
+    if (info.args[written].is_out && results[i].toTensor().defined() &&
+        results[i].toTensor().sizes() != arguments[written].toTensor().sizes())
+      shapes->resized.emplace_back(written, spec_of(results[i].toTensor()));
+    written++;
   }
   return shapes;
 }

