@@ -139,6 +139,7 @@ SLOW = {
     "tsan": lambda: sanitizer("tsan"),
     "fuzz": fuzz,
     "tidy": tidy,
+    "programs": lambda: pytest([ROOT / "tests/workloads"], "programs", options=["-p", "no:cacheprovider"]),
     "kills": lambda: pytest([ROOT / "tests/torch/test_processes.py"], "kills", options=["-k", "random_kills", "--kills=200"]),
 }
 
