@@ -85,7 +85,9 @@ Finding check_abstract_sockets() {
 Finding check_bridge() {
   StatusOr<BridgePath> bridge = find_bridge();
   if (!bridge.ok()) return {Grade::bad, "bridge", bridge.status().message(), ""};
-  return {Grade::ok, "bridge", bridge->python, ""};
+  std::string versions;
+  for (const std::string& v : torch_versions(bridge->modules)) versions += ", PyTorch " + v;
+  return {Grade::ok, "bridge", bridge->python + versions, ""};
 }
 
 }  // namespace

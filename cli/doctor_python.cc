@@ -2,12 +2,14 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <sstream>
 #include <system_error>
+#include <vector>
+
+#include "cli/bridge_path.h"
 
 namespace moai::cli {
 
@@ -15,8 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The frontend is built for these.
-constexpr std::array kTorchVersions = {"2.13"};
 constexpr const char* kOther = "name another with --python";
 
 // Empty: not there.
@@ -71,12 +71,16 @@ Finding check_torch(const std::string& named_python) {
     return {Grade::bad, "python", which + " does not run",
             std::string("install Python 3, or ") + kOther};
   std::string found = which + ", Python " + version;
-  std::string install = "pip install torch==2.13.0 for it, or " + std::string(kOther);
+  StatusOr<BridgePath> bridge = find_bridge();
+  std::vector<std::string> known;
+  if (bridge.ok()) known = torch_versions(bridge->modules);
+  const std::string fits = known.empty() ? "2.13" : known.front();
+  std::string install = "pip install torch==" + fits + ".* for it, or " + std::string(kOther);
   if (!first_line(program + " -c 'import torch; print(torch.__version__)' 2>/dev/null", torch))
     return {Grade::bad, "pytorch", found + ": it has no PyTorch", install};
   found += ", PyTorch " + torch;
-  for (std::string known : kTorchVersions)
-    if (torch.rfind(known + ".", 0) == 0) return {Grade::ok, "pytorch", found, ""};
+  for (const std::string& fit : known)
+    if (torch.rfind(fit + ".", 0) == 0) return {Grade::ok, "pytorch", found, ""};
   return {Grade::bad, "pytorch", found + ": the bridge does not fit it", install};
 }
 

@@ -79,8 +79,7 @@ Status prepare_python() {
   MOAI_ASSIGN_OR_RETURN(BridgePath bridge, find_bridge());
   const char* path = std::getenv("PYTHONPATH");
   set_environment("PYTHONPATH", bridge.python + (path && *path ? std::string(":") + path : ""));
-  if (!bridge.library.empty() && std::getenv("MOAI_BRIDGE") == nullptr)
-    set_environment("MOAI_BRIDGE", bridge.library);
+  if (std::getenv("MOAI_BRIDGE") == nullptr) set_environment("MOAI_BRIDGE", bridge.modules);
   return ok_status();
 }
 

@@ -9,7 +9,6 @@ import sys
 
 __all__ = ["autoload", "fallbacks", "install", "is_installed", "stats", "wait_plans"]
 
-_SUPPORTED = ((2, 13),)
 _installed = False
 
 
@@ -35,7 +34,7 @@ def install():
         return
     os.environ.setdefault("TORCH_DISABLE_NATIVE_JIT", "1")
     from . import _load
-    library = _load.load(_SUPPORTED)
+    library = _load.load()
     from . import _comm, _compile, _device, _exit, _moreh, _storage, _streams
     for part in (_device, _streams, _storage, _comm, _compile, _moreh, _exit):
         part.install()

@@ -1,29 +1,36 @@
 """Finds and loads the module that was built for this PyTorch."""
+import collections
 import ctypes
 import os
+import re
 
 import torch
 
 _kept = []
 
 
-def _path(major, minor):
-    override = os.environ.get("MOAI_BRIDGE")
-    if override:
-        return override
-    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", f"moai_torch_{major}_{minor}.so")
+def _modules():
+    """{(major, minor): path}. MOAI_BRIDGE is a folder of modules, or the one module to take whatever the PyTorch."""
+    place = os.environ.get("MOAI_BRIDGE") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib")
+    if os.path.isfile(place):
+        return collections.defaultdict(lambda: place)
+    names = os.listdir(place) if os.path.isdir(place) else []
+    found = filter(None, (re.fullmatch(r"moai_torch_(\d+)_(\d+)\.so", name) for name in names))
+    return {(int(m[1]), int(m[2])): os.path.join(place, m[0]) for m in found}
 
 
-def load(supported):
+def load():
     """Returns the loaded library, or raises RuntimeError with what to do."""
-    major, minor = (int(x) for x in torch.__version__.split(".")[:2])
-    names = " or ".join(f"{a}.{b}" for a, b in supported)
-    path = _path(major, minor)
-    if (major, minor) not in supported or not os.path.exists(path):
-        raise RuntimeError(f"PyTorch {torch.__version__} has no module here. Install PyTorch {names}.")
+    modules = _modules()
+    version = tuple(int(x) for x in torch.__version__.split(".")[:2])
+    try:
+        path = modules[version]
+    except KeyError:
+        names = " or ".join(f"{a}.{b}" for a, b in sorted(modules)) or "2.13, and build moai with it"
+        raise RuntimeError(f"PyTorch {torch.__version__} has no module here. Install PyTorch {names}.") from None
     library = ctypes.PyDLL(path)
     library.moai_install.restype = ctypes.c_char_p
-    failure = library.moai_install()
+    failure = library.moai_install(*version)
     if failure is not None:
         raise RuntimeError(failure.decode())
     return library

@@ -182,7 +182,7 @@ void lower_logit(OpContext& c) {  // [grad,] self, eps
     Expr outside = either(v<lo, v> hi);
     return c.finish(select(outside, eps ? 0 : NAN, x[0] / (v * (1.0 - v))).v);
   }
-  if (eps) v = clamp_max_of(clamp_min_of(v, lo), hi);
+  if (eps) v = select(v < lo, lo, select(v > hi, hi, v));  // lo may be above hi
   c.finish(log_of(v / (1.0 - v)).v);
 }
 

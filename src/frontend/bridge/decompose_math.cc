@@ -14,6 +14,7 @@
 #include <ATen/ops/leaky_relu.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/logical_and.h>
+#include <ATen/ops/mean.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/native_batch_norm.h>
 #include <ATen/ops/native_batch_norm_backward.h>
@@ -21,6 +22,7 @@
 #include <ATen/ops/pow.h>
 #include <ATen/ops/reciprocal.h>
 #include <ATen/ops/roll.h>
+#include <ATen/ops/rsqrt.h>
 #include <ATen/ops/scatter.h>
 #include <ATen/ops/sign.h>
 #include <ATen/ops/sub.h>
@@ -30,6 +32,7 @@
 #include <ATen/ops/zeros_like.h>
 
 #include <cmath>
+#include <limits>
 
 #include "src/frontend/bridge/decompose.h"
 
@@ -192,6 +195,48 @@ Three batch_norm_backward(const Tensor& grad, const Tensor& input, const Tensor&
                                         saved_inverse, is_training, epsilon, mask);
 }
 
+Tensor in_math_type(const Tensor& t) { return t.to(at::toOpMathType(t.scalar_type())); }
+
+// The normalised dimensions, from the end.
+std::vector<int64_t> last_dims(size_t count) {
+  std::vector<int64_t> dims;
+  for (size_t i = 0; i < count; i++)
+    dims.push_back(static_cast<int64_t>(i) - static_cast<int64_t>(count));
+  return dims;
+}
+
+std::tuple<Tensor, Tensor> rms_norm(const Tensor& input, IntArrayRef normalized,
+                                    const Optional& weight, std::optional<double> epsilon) {
+  Tensor x = in_math_type(input);
+  double floor = x.scalar_type() == at::kDouble ? std::numeric_limits<double>::epsilon()
+                                                : std::numeric_limits<float>::epsilon();
+  Tensor square = at::mean(at::mul(x, x), last_dims(normalized.size()), true);
+  Tensor scale = at::rsqrt(at::add(square, epsilon.value_or(floor)));
+  Tensor y = at::mul(x, scale);
+  if (weight && weight->defined()) y = at::mul(y, *weight);
+  return {y.to(input.scalar_type()), scale};
+}
+
+std::tuple<Tensor, Tensor> rms_norm_backward(const Tensor& grad, const Tensor& input,
+                                             IntArrayRef normalized, const Tensor& scale,
+                                             const Optional& weight, std::array<bool, 2> mask) {
+  const bool has_weight = weight && weight->defined();
+  Tensor g = in_math_type(grad), even = at::mul(in_math_type(input), scale), dx, dw;
+  if (mask[0]) {
+    Tensor inner = has_weight ? at::mul(g, in_math_type(*weight)) : g;
+    Tensor share = at::mean(at::mul(inner, even), last_dims(normalized.size()), true);
+    dx = at::mul(at::sub(inner, at::mul(even, share)), scale).to(input.scalar_type());
+  }
+  if (mask[1] && has_weight) {
+    Tensor product = at::mul(g, even);
+    std::vector<int64_t> rows;
+    for (int64_t d = 0; d < input.dim() - static_cast<int64_t>(normalized.size()); d++)
+      rows.push_back(d);
+    dw = (rows.empty() ? product : at::sum(product, rows, false)).to(weight->scalar_type());
+  }
+  return {dx, dw};
+}
+
 }  // namespace
 
 void add_math_parts(Decompositions& parts) {
@@ -200,6 +245,8 @@ void add_math_parts(Decompositions& parts) {
   parts.add("_cdist_forward", &cdist);
   parts.add("_native_batch_norm_legit", &batch_norm);
   parts.add("_native_batch_norm_legit.no_stats", &batch_norm_without_statistics);
+  parts.add("_fused_rms_norm", &rms_norm);
+  parts.add("_fused_rms_norm_backward", &rms_norm_backward);
   parts.add("batch_norm_backward", &batch_norm_backward);
   parts.add("channel_shuffle", &channel_shuffle);
   parts.add("embedding_renorm", &embedding_renorm);

@@ -4,6 +4,7 @@
 #include <torch/library.h>
 
 #include <deque>
+#include <map>
 
 #include "src/frontend/bridge/allocator.h"
 #include "src/frontend/bridge/boxed.h"
@@ -34,13 +35,29 @@ void register_fallbacks() {
     library("_", key).fallback(torch::CppFunction::makeFromBoxedFunction<&refuse_layout>());
 }
 
+// A PyTorch with CUDA brings kernels that would call a driver. Each gives way to the boxed kernel,
+// and many of these to one of ours later: the last registration counts.
+void replace_cuda_kernels() {
+  std::map<std::string, torch::Library*> libraries;
+  for (DispatchKey key :
+       {DispatchKey::CUDA, DispatchKey::NestedTensorCUDA, DispatchKey::QuantizedCUDA}) {
+    libraries.clear();
+    for (const c10::OperatorName& n :
+         c10::Dispatcher::singleton().getRegistrationsForDispatchKey(key)) {
+      const std::string space = n.name.substr(0, n.name.find(':'));
+      torch::Library*& lib = libraries[space];
+      if (lib == nullptr) lib = &library(space == "_" ? "aten" : space.c_str(), key);
+      lib->impl(c10::toString(n).c_str(),
+                key == DispatchKey::CUDA
+                    ? torch::CppFunction::makeFromBoxedFunction<&boxed_kernel>()
+                    : torch::CppFunction::makeFromBoxedFunction<&refuse_layout>());
+    }
+  }
+}
+
 // Every build of PyTorch has kernels for process groups on this key, which would read addresses
 // that hold nothing.
 void register_collectives() {
-  struct Silent final : c10::WarningHandler {
-    void process(const c10::Warning&) override {}  // "overriding a previously registered kernel"
-  } silent;
-  c10::WarningUtils::WarningHandlerGuard guard(&silent);
   torch::Library& lib = library("c10d", DispatchKey::CUDA);
   for (const c10::OperatorName& n : c10::Dispatcher::singleton().getAllOpNames()) {
     auto op =
@@ -83,9 +100,14 @@ void register_lists(torch::Library& lib) {
 }  // namespace
 
 void install() {
+  struct Silent final : c10::WarningHandler {
+    void process(const c10::Warning&) override {}  // "overriding a previously registered kernel"
+  } silent;
+  c10::WarningUtils::WarningHandlerGuard guard(&silent);
   register_allocator();
   register_guard();
   register_fallbacks();
+  replace_cuda_kernels();
   register_sparse();
   register_collectives();
   torch::Library& lib = library("aten", DispatchKey::CUDA);

@@ -82,7 +82,7 @@ void register_layout(DispatchKey device_key) {
   for (const c10::OperatorName& n : c10::Dispatcher::singleton().getAllOpNames()) {
     if (!n.name.starts_with("aten::")) continue;
     auto op = c10::Dispatcher::singleton().findSchema(n);
-    if (op && op->hasKernelForDispatchKey(kHostKey) && !op->hasKernelForDispatchKey(device_key))
+    if (op && (op->hasKernelForDispatchKey(kHostKey) || op->hasKernelForDispatchKey(device_key)))
       aten.impl(c10::toString(n).c_str(), torch::CppFunction::makeFromBoxedFunction<kKernel>());
   }
 }

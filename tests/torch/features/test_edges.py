@@ -215,6 +215,11 @@ def test_a_gradient_of_a_short_dtype_has_one_result():
     assert x.grad.cpu().tolist() == [2 / 3] * 3 or x.grad.isfinite().all()
 
 
+def test_logit_of_a_large_eps():
+    x = torch.tensor([-1.0, 0.3, 0.5, 0.7, 2.0, float("nan")])
+    torch.testing.assert_close(torch.logit(x.cuda(), 0.6).cpu(), torch.logit(x, 0.6), equal_nan=True)
+
+
 def test_out_has_the_size_of_the_functional_form():
     x = torch.ones(2, 3, device="cuda")
     out = [torch.empty(0, device="cuda") for _ in range(3)]
