@@ -77,17 +77,22 @@ StatusOr<CompiledPlan*> PlanCache::compile(const wire::Segment& segment,
 }
 
 void PlanCache::shrink(const CompiledPlan* keep) {
-  while (bytes_ > bytes_max_) {
-    Variants* from = nullptr;
-    size_t index = 0;
-    for (auto& [id, variants] : plans_)
-      for (size_t i = 0; i < variants.size(); i++)
-        if (variants[i].get() != keep &&
-            (from == nullptr || variants[i]->last_use < (*from)[index]->last_use))
-          from = &variants, index = i;
-    if (from == nullptr) return;
-    bytes_ -= (*from)[index]->bytes;
-    from->erase(from->begin() + static_cast<ptrdiff_t>(index));
+  if (bytes_ <= bytes_max_) return;
+  std::vector<uint64_t> uses;
+  for (const auto& [id, variants] : plans_)
+    for (const auto& plan : variants) uses.push_back(plan->last_use);
+  // A quarter at a time: a program that needs a new plan each step would look through all of them
+  // each step.
+  auto last = uses.begin() + static_cast<ptrdiff_t>(uses.size() / 4);
+  std::nth_element(uses.begin(), last, uses.end());
+  const uint64_t oldest_kept = *last;
+  for (auto at = plans_.begin(); at != plans_.end();) {
+    std::erase_if(at->second, [&](const std::unique_ptr<CompiledPlan>& plan) {
+      if (plan.get() == keep || plan->last_use > oldest_kept) return false;
+      bytes_ -= plan->bytes;
+      return true;
+    });
+    at = at->second.empty() ? plans_.erase(at) : std::next(at);
   }
 }
 

@@ -31,7 +31,7 @@ using Compiler =
 
 class PlanCache {
  public:
-  PlanCache(Device& device, Compiler compiler, uint64_t bytes_max = uint64_t{512} << 20)
+  PlanCache(Device& device, Compiler compiler, uint64_t bytes_max = uint64_t{256} << 20)
       : device_(device), compiler_(std::move(compiler)), bytes_max_(bytes_max) {}
 
   // A plan whose live-out set holds `live_out`; nullptr when it has to be compiled.
@@ -42,6 +42,9 @@ class PlanCache {
   uint64_t plans_built() const { return plans_built_; }
   uint64_t kernels_built() const { return kernels_built_; }
   uint64_t hits() const { return hits_; }
+  uint64_t bytes() const { return bytes_; }
+  // Segments that have a plan.
+  size_t size() const { return plans_.size(); }
 
   static constexpr size_t kVariantsMax = 8;
 

@@ -8,6 +8,7 @@
 #include "src/base/memory_text.h"
 #include "src/engine/block_pool.h"
 #include "src/engine/collector.h"
+#include "src/engine/plan_cache.h"
 #include "src/engine/segment_store.h"
 #include "src/engine/strided.h"
 #include "src/engine/value_table.h"
@@ -229,6 +230,37 @@ TEST_CASE("amounts of memory are read and written") {
   CHECK(full.code() == StatusCode::resource_exhausted);
   CHECK(full.message().find("CUDA out of memory. Tried to allocate 3.00 MiB") == 0);
   CHECK(full.message().find(">> Memory available : 1048576 bytes") != std::string::npos);
+}
+
+TEST_CASE("plans of segments that never come back take no more than they may") {
+  HostDevice device;
+  int compiled = 0;
+  auto compile = [&](const wire::Segment&, std::span<const uint32_t>) -> StatusOr<sched::Plan> {
+    compiled++;
+    sched::Plan plan;
+    plan.programs.resize(1);
+    plan.programs[0].program.kernels.resize(4);
+    return plan;
+  };
+  constexpr uint64_t kBytesMax = 1 << 20;
+  PlanCache cache(device, compile, kBytesMax);
+  wire::Segment segment;
+  const std::vector<uint32_t> live_out{0};
+  size_t most = 0;
+  for (uint64_t i = 1; i <= 5000; i++) {
+    segment.id = {i, ~i};
+    REQUIRE(cache.compile(segment, live_out).ok());
+    REQUIRE(cache.bytes() <= kBytesMax);
+    most = std::max(most, cache.size());
+  }
+  CHECK(most <= kBytesMax / (4 * 2048));
+  CHECK(most >= kBytesMax / (8 * 2048));
+  CHECK(cache.find({5000, ~uint64_t{5000}}, live_out) != nullptr);
+  CHECK(cache.find({4990, ~uint64_t{4990}}, live_out) != nullptr);
+  CHECK(cache.find({1, ~uint64_t{1}}, live_out) == nullptr);
+  segment.id = {1, ~uint64_t{1}};
+  CHECK(cache.compile(segment, live_out).ok());
+  CHECK(compiled == 5001);
 }
 
 }  // namespace

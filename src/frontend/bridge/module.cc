@@ -8,7 +8,8 @@
 
 static_assert(TORCH_VERSION_MAJOR == MOAI_TORCH_MAJOR && TORCH_VERSION_MINOR == MOAI_TORCH_MINOR);
 
-// major, minor: of the PyTorch that runs. Returns null, or why the device cannot be installed; the text lives as long as the process.
+// major, minor: of the PyTorch that runs. Returns null, or why the device cannot be installed; the
+// text lives as long as the process.
 extern "C" __attribute__((visibility("default"))) const char* moai_install(int major, int minor) {
   static std::string failure;
   static bool is_installed = false;
