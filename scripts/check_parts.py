@@ -97,7 +97,7 @@ def second_torch():
             return [0, 1, 0]
         if run([python, "-m", "pip", "install", "torch==2.14.1", "numpy", "scipy", "pytest", "expecttest", "hypothesis"], "second-pip.log"):
             return [0, 1, 0]
-    build = "build/second"
+    build = "build-second"  # beside build: the binary looks for the Python part next to its folder
     if not (ROOT / build / "build.ninja").exists():
         if run([BIN / "meson", "setup", build, f"-Dtorch_pythons={python}", "-Dtests=false"], "second-setup.log"):
             return [0, 1, 0]

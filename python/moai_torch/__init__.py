@@ -35,8 +35,8 @@ def install():
     os.environ.setdefault("TORCH_DISABLE_NATIVE_JIT", "1")
     from . import _load
     library = _load.load()
-    from . import _comm, _compile, _device, _exit, _moreh, _storage, _streams
-    for part in (_device, _streams, _storage, _comm, _compile, _moreh, _exit):
+    from . import _comm, _compile, _device, _distributed, _exit, _moreh, _storage, _streams
+    for part in (_device, _streams, _storage, _comm, _distributed, _compile, _moreh, _exit):
         part.install()
     _load.keep(library)
     _installed = True

@@ -142,14 +142,6 @@ void fall_back(const OpInfo& info, torch::jit::Stack* stack) {
                            static_cast<double>(now_ns() - begin_ns) * 1e-6);
 }
 
-void refuse_collective(const c10::OperatorHandle& op, torch::jit::Stack*) {
-  throw_unsupported(op.operator_name().name,
-                    "process groups do not reach this device: it is already all the accelerators "
-                    "there are, so run one "
-                    "process without DistributedDataParallel or torchrun; other tensors of a group "
-                    "stay on the cpu");
-}
-
 void refuse_layout(const c10::OperatorHandle& op, torch::jit::Stack*) {
   throw_layout(c10::toString(op.schema().operator_name()));
 }

@@ -8,9 +8,7 @@ namespace moai::bridge {
 
 // Consumes the call at the top of the stack, leaves its results.
 void fall_back(const OpInfo& info, torch::jit::Stack* stack);
-// Boxed kernels that say why not: collectives of a process group, layouts that the device has no
-// storage for.
-void refuse_collective(const c10::OperatorHandle& op, torch::jit::Stack* stack);
+// The boxed kernel that says why not: layouts that the device has no storage for.
 void refuse_layout(const c10::OperatorHandle& op, torch::jit::Stack* stack);
 
 }  // namespace moai::bridge

@@ -8,6 +8,7 @@
 
 #include "src/frontend/bridge/allocator.h"
 #include "src/frontend/bridge/boxed.h"
+#include "src/frontend/bridge/collectives.h"
 #include "src/frontend/bridge/direct.h"
 #include "src/frontend/bridge/errors.h"
 #include "src/frontend/bridge/fallback.h"
@@ -52,19 +53,6 @@ void replace_cuda_kernels() {
                     ? torch::CppFunction::makeFromBoxedFunction<&boxed_kernel>()
                     : torch::CppFunction::makeFromBoxedFunction<&refuse_layout>());
     }
-  }
-}
-
-// Every build of PyTorch has kernels for process groups on this key, which would read addresses
-// that hold nothing.
-void register_collectives() {
-  torch::Library& lib = library("c10d", DispatchKey::CUDA);
-  for (const c10::OperatorName& n : c10::Dispatcher::singleton().getAllOpNames()) {
-    auto op =
-        n.name.starts_with("c10d::") ? c10::Dispatcher::singleton().findSchema(n) : std::nullopt;
-    if (op && op->hasKernelForDispatchKey(DispatchKey::CUDA))
-      lib.impl(c10::toString(n).c_str(),
-               torch::CppFunction::makeFromBoxedFunction<&refuse_collective>());
   }
 }
 

@@ -1,6 +1,9 @@
 """Tensors without elements, of high rank, of complex numbers, of mixed kinds: no operator that the CPU computes ends
 the session, and what the CPU refuses is refused at the call, so that the program goes on."""
+import copy
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -162,15 +165,59 @@ def test_is_refused_at_the_call(name):
     assert (torch.ones(2, device="cuda") + 1).tolist() == [2, 2]
 
 
-def test_a_process_group_does_not_reach_the_device(tmp_path):
+def trained(module):
+    optimizer, losses = torch.optim.SGD(module.parameters(), lr=0.1), []
+    for _ in range(3):
+        loss = module(torch.ones(4, 2, device="cuda")).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.skipif(not os.environ.get("MOAI_SERVER"), reason="wants a server")
+def test_torchrun_of_one_and_of_two(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text("""
+import os, torch, torch.distributed as dist
+dist.init_process_group("nccl")
+torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+layer = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 2).cuda(), device_ids=[0])
+layer(torch.ones(3, 4).cuda()).sum().backward()
+print("world", dist.get_world_size(), dist.is_nccl_available())
+dist.destroy_process_group()
+""")
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    outputs = []
+    for processes in (1, 2):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", str(script)]
+        outputs.append(subprocess.run(command, capture_output=True, text=True, timeout=120, env=env))
+    assert outputs[0].returncode == 0 and outputs[0].stdout == "world 1 True\n", outputs[0].stderr
+    assert outputs[1].returncode != 0 and "already all the accelerators there are" in outputs[1].stderr
+
+
+@pytest.mark.parametrize("backend", ("nccl", "gloo", None))
+def test_a_process_group_of_one(tmp_path, backend):
     group = torch.distributed
-    group.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    group.init_process_group(backend, init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
     try:
         group.all_reduce(torch.ones(2))
-        with pytest.raises(NotImplementedError, match="process groups"):
-            group.all_reduce(torch.ones(2, device="cuda"))
-        with pytest.raises(NotImplementedError, match="DistributedDataParallel"):
-            torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 1).cuda())
+        x = torch.arange(2.0, device="cuda")
+        group.all_reduce(x)
+        group.broadcast(x, 0)
+        out, flat = [torch.zeros(2, device="cuda")], torch.zeros(2, device="cuda")
+        group.all_gather(out, x)
+        assert group.all_gather_into_tensor(flat, x, async_op=True).wait()
+        group.barrier()
+        assert x.tolist() == out[0].tolist() == flat.tolist() == [0, 1]
+        with pytest.raises(Exception, match="process groups|itself|rank"):
+            group.send(x, 0)
+        torch.set_default_device(None)
+        torch.manual_seed(0)
+        plain = torch.nn.Linear(2, 1).cuda()
+        wrapped = torch.nn.parallel.DistributedDataParallel(copy.deepcopy(plain))
+        assert trained(wrapped) == trained(plain)
     finally:
         group.destroy_process_group()
 
