@@ -45,8 +45,23 @@ def _refuse_pointers():
             raise BufferError("Tensors of this device have no address in this process. Call .cpu() first.")
         return dlpack(self, *args, **kwargs)
 
+    def capsule_of(plain):
+        def to_capsule(tensor, *args, **kwargs):
+            if tensor.is_cuda:
+                raise BufferError("Tensors of this device have no address in this process. Call .cpu() first.")
+            return plain(tensor, *args, **kwargs)
+        return to_capsule
+
+    def share(self, *args, **kwargs):
+        raise NotImplementedError("Tensors of this device have no CUDA IPC handle: send another process a copy, tensor.cpu().")
+
     torch.Tensor.__cuda_array_interface__ = property(array_interface)
     torch.Tensor.__dlpack__ = to_dlpack
+    for name in ("_to_dlpack", "_to_dlpack_versioned"):
+        if hasattr(torch._C, name):
+            setattr(torch._C, name, capsule_of(getattr(torch._C, name)))
+    torch.utils.dlpack.to_dlpack = torch.to_dlpack = torch._C._to_dlpack
+    torch.UntypedStorage._share_cuda_ = share
 
 
 _LEGACY = {"FloatTensor": torch.float32, "DoubleTensor": torch.float64, "HalfTensor": torch.float16,

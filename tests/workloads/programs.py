@@ -23,7 +23,7 @@ class Program:
     extra: typing.Callable = lambda output: None
 
     def values(self, output):
-        return re.findall(self.pattern, output)
+        return re.findall(self.pattern, output, re.MULTILINE)
 
 
 def accuracy_of_mnist(output):
@@ -67,7 +67,7 @@ def language_model(kind, rule="equal"):
     return Program(f"word_language_model {kind}", "examples", "word_language_model", prepare=wikitext, rule=rule,
                    device=(f"{train} --accel", "generate.py --accel --words 20 --outf out.txt", "-c print(open('out.txt').read())"),
                    cpu=(train, "generate.py --words 20 --outf out.txt", "-c print(open('out.txt').read())"),
-                   pattern=r"test loss\s+([\d.]+)|^((?:\S+ ?)+)$")
+                   pattern=r"test loss\s+([\d.]+)|^((?:[a-z.<>]+ ?)+)$")
 
 
 def gpt(dtype, rule):
@@ -124,6 +124,13 @@ PROGRAMS = [
             device=tuple(TIMM.format(bench, model, size) for bench, model, size in (
                 ("train", "resnet18", 64), ("train", "convnext_atto", 64), ("train", "efficientnet_b0", 64),
                 ("train", "vit_tiny_patch16_224", 224), ("infer", "resnet18", 64))), pattern=r"samples_per_sec\": ([\d.]+)"),
+    Program("libraries", "", packages=("transformers", "accelerate", "safetensors", "torchmetrics"),
+            device=(f"{HERE / 'libraries.py'} DEVICE",), cpu=(f"{HERE / 'libraries.py'} DEVICE",), pattern=r"loss ([\d.]+)|(after .*)",
+            tolerance=1e-3),
+    Program("lightning", "", packages=("lightning", *VISION), device=(f"{HERE / 'lightning_model.py'} DEVICE",),
+            cpu=(f"{HERE / 'lightning_model.py'} DEVICE",), pattern=r"loss ([\d.]+)", falls=True, tolerance=1e-3),
+    Program("notebook", "", packages=("ipykernel", "jupyter_client"), device=(f"{HERE / 'notebook.py'} DEVICE",),
+            cpu=(f"{HERE / 'notebook.py'} DEVICE",), pattern=r"^\('(?:loss )?([\d.]+)|^(\w+Error|KeyboardInterrupt)$"),
     Program("language models", "", packages=("transformers",), device=(f"{HERE / 'language_models.py'} DEVICE",),
             cpu=(f"{HERE / 'language_models.py'} DEVICE",), pattern=r"loss ([\d.]+)|(greedy .*)"),
 ]

@@ -110,6 +110,7 @@ void install() {
                            "_thnn_fused_gru_cell", "_thnn_fused_gru_cell_backward"})
     register_whole(lib, name_of(name));
   register_python_ops();
+  register_profiler();
   install_hooks();
 }
 

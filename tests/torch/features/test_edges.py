@@ -289,3 +289,23 @@ def test_a_complex_convolution_of_every_other_element():
     want = torch.nn.functional.conv1d(x, w)
     got = torch.nn.functional.conv1d(x.cuda(), wide.cuda()[..., ::2])
     torch.testing.assert_close(got.cpu(), want)
+
+
+def test_the_profiler_sees_operators_and_stays_quiet(capfd):
+    x = torch.ones(4, device="cuda")
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profile:
+        (x * 2).sum().item()
+    assert {"aten::mul", "aten::sum"} <= {e.key for e in profile.key_averages()}
+    assert "Failed to record" not in capfd.readouterr().err
+
+
+def test_no_address_leaves_the_process():
+    x = torch.ones(4, device="cuda")
+    with pytest.raises(BufferError, match="Call .cpu"):
+        torch.utils.dlpack.to_dlpack(x)
+    with pytest.raises(BufferError, match="Call .cpu"):
+        torch.from_dlpack(x)
+    with pytest.raises(NotImplementedError, match="IPC"):
+        torch.multiprocessing.reductions.reduce_tensor(x)
+    assert torch.from_dlpack(torch.ones(2)).tolist() == [1, 1]
