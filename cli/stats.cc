@@ -1,8 +1,12 @@
 #include "cli/stats.h"
 
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "src/base/memory_text.h"
 
@@ -58,6 +62,31 @@ uint64_t number_of(const nlohmann::json& stats, const char* key) {
   return stats[key].get<uint64_t>();
 }
 
+// The lines that waited for values most often, and how often a step.
+std::string busiest_reads(const nlohmann::json& stats) {
+  constexpr size_t kShown = 3;
+  std::vector<std::pair<uint64_t, std::string>> lines;
+  auto reads = stats.find("reads");
+  if (reads == stats.end() || !reads->is_object()) return "";
+  for (const auto& [line, count] : reads->items())
+    if (count.is_number_unsigned()) lines.emplace_back(count.get<uint64_t>(), line);
+  std::sort(lines.begin(), lines.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second < b.second;
+  });
+  const uint64_t steps = number_of(stats, "steps");
+  std::string text;
+  for (size_t i = 0; i < lines.size() && i < kShown; i++) {
+    char line[96], rate[32] = "";
+    if (steps > 0)
+      std::snprintf(rate, sizeof rate, ", %.1f a step",
+                    static_cast<double>(lines[i].first) / static_cast<double>(steps));
+    std::snprintf(line, sizeof line, "  %-24s%" PRIu64 " values%s, ",
+                  i == 0 ? "waited for most" : "", lines[i].first, rate);
+    text += line + lines[i].second + "\n";
+  }
+  return text;
+}
+
 // Who did not tell, and why that may be.
 std::string silence(uint64_t all, uint64_t silent) {
   return std::to_string(silent) + " of " + std::to_string(all) +
@@ -80,6 +109,7 @@ std::string format_stats(const std::string& json_text) {
     char label[40];
     std::snprintf(label, sizeof label, "  %-24s", row.label);
     text += label + format_value(*at, row.unit) + "\n";
+    if (row.key == std::string_view("blocking_round_trips")) text += busiest_reads(stats);
   }
   if (silent > 0) text += "  " + silence(all, silent);
   return text;

@@ -42,7 +42,7 @@ Json nothing() {
   for (const char* key : kNumbers) stats[key] = uint64_t{0};
   stats["transport"] = "";
   for (const char* key : {"notes", "hints"}) stats[key] = Json::array();
-  stats["fallbacks"] = Json::object();
+  for (const char* key : {"reads", "fallbacks"}) stats[key] = Json::object();
   return stats;
 }
 

@@ -160,3 +160,9 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_start(world):
     done = subprocess.run([MOAI, "run", "--stats-json=/dev/null/x", "/bin/echo", "started"], capture_output=True,
                           text=True, env=world.env, timeout=20)
     assert done.returncode == 125 and done.stdout == "" and "--stats-json: /dev/null/x cannot be written" in done.stderr
+
+
+def test_the_line_that_waits_is_named(world):
+    one = told(world, "for i in range(5):\n    y = use()\n\nz = torch.ones(3, device='cuda')\nfor i in range(7):\n    z.sum().item()\n")
+    assert sorted(one.stats["reads"].values())[-1] == 7, one.stats["reads"]
+    assert "7 values" in one.err and any(".py:" in line for line in one.stats["reads"]), one.err

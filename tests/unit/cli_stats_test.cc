@@ -80,10 +80,14 @@ TEST_CASE("what is no whole line is passed over, and its process did not tell") 
 
 TEST_CASE("statistics have labels and units") {
   std::string text = format_stats(
-      R"({"processes":1,"processes_killed":0,"steps":20,"bytes_up":1536,"fallbacks":{"nonzero":{"calls":3,"bytes":8},"unique":1},"transport":"shm"})");
+      R"({"processes":1,"processes_killed":0,"steps":20,"bytes_up":1536,"blocking_round_trips":46,"reads":{"t.py:3":1,"t.py:9":40,"u.py:1":2,"u.py:2":3},"fallbacks":{"nonzero":{"calls":3,"bytes":8},"unique":1},"transport":"shm"})");
   CHECK(text ==
         "moai:\n"
         "  steps                   20\n"
+        "  round trips waited for  46 waits\n"
+        "  waited for most         40 values, 2.0 a step, t.py:9\n"
+        "                          3 values, 0.1 a step, u.py:2\n"
+        "                          2 values, 0.1 a step, u.py:1\n"
         "  data up                 1.50 KiB\n"
         "  ops run on the client   4 calls (nonzero 3, unique 1)\n"
         "  transport               shm\n");

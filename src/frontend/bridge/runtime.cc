@@ -8,7 +8,9 @@
 #include <iterator>
 
 #include "src/base/log.h"
+#include "src/base/stats_lines.h"
 #include "src/frontend/bridge/errors.h"
+#include "src/frontend/bridge/python_line.h"
 
 namespace moai::bridge {
 namespace {
@@ -87,7 +89,7 @@ void Runtime::check_usable() const {
 }
 
 void Runtime::count_fallback(const std::string& op, uint64_t bytes, double milliseconds) {
-  std::lock_guard lock(fallback_mutex_);
+  std::lock_guard lock(counts_mutex_);
   FallbackCount& count = fallbacks_[op];
   count.calls++;
   count.bytes += bytes;
@@ -95,8 +97,22 @@ void Runtime::count_fallback(const std::string& op, uint64_t bytes, double milli
 }
 
 std::map<std::string, FallbackCount> Runtime::fallbacks() const {
-  std::lock_guard lock(fallback_mutex_);
+  std::lock_guard lock(counts_mutex_);
   return fallbacks_;
+}
+
+void Runtime::count_read() {
+  static const bool is_wanted = std::getenv(kStatsLinesVariable) != nullptr;
+  if (!is_wanted) return;
+  std::string line = python_line();  // takes the GIL: never under the mutex
+  if (line.size() > 3) line = line.substr(2, line.size() - 3);
+  std::lock_guard lock(counts_mutex_);
+  reads_[line.empty() ? "unknown line" : line]++;
+}
+
+std::map<std::string, uint64_t> Runtime::reads() const {
+  std::lock_guard lock(counts_mutex_);
+  return reads_;
 }
 
 uint64_t Runtime::total_memory(bool may_connect) {

@@ -41,6 +41,9 @@ class Runtime {
 
   void count_fallback(const std::string& op, uint64_t bytes, double milliseconds);
   std::map<std::string, FallbackCount> fallbacks() const;
+  // A value that the program waits for; by Python line when somebody wants the statistics.
+  void count_read();
+  std::map<std::string, uint64_t> reads() const;
   bool is_fallback_refused() const { return refuses_fallback_; }
   bool is_blocking() const { return is_blocking_; }
 
@@ -60,8 +63,9 @@ class Runtime {
   std::atomic<bool> is_bad_fork_{false};
   std::atomic<uint64_t> total_memory_{0};
   bool is_blocking_ = false, refuses_fallback_ = false;
-  mutable std::mutex fallback_mutex_;
+  mutable std::mutex counts_mutex_;
   std::map<std::string, FallbackCount> fallbacks_;
+  std::map<std::string, uint64_t> reads_;  // by "train.py:12"
 };
 
 Runtime& runtime();

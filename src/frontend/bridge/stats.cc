@@ -35,6 +35,13 @@ std::string fallbacks_json() {
   return "{" + out + "}";
 }
 
+std::string reads_json() {
+  std::string out;
+  for (auto& [line, count] : runtime().reads())
+    out += (out.empty() ? "" : ", ") + quoted(line) + ": " + std::to_string(count);
+  return "{" + out + "}";
+}
+
 }  // namespace
 
 std::string stats_json() {
@@ -70,7 +77,7 @@ std::string stats_json() {
     out += (first ? "" : ", ") + quoted(note);
     first = false;
   }
-  return out + "], \"fallbacks\": " + fallbacks_json() + "}";
+  return out + "], \"reads\": " + reads_json() + ", \"fallbacks\": " + fallbacks_json() + "}";
 }
 
 }  // namespace moai::bridge
