@@ -80,8 +80,9 @@ std::string busiest_reads(const nlohmann::json& stats) {
     if (steps > 0)
       std::snprintf(rate, sizeof rate, ", %.1f a step",
                     static_cast<double>(lines[i].first) / static_cast<double>(steps));
-    std::snprintf(line, sizeof line, "  %-24s%" PRIu64 " values%s, ",
-                  i == 0 ? "waited for most" : "", lines[i].first, rate);
+    std::snprintf(line, sizeof line, "  %-24s%" PRIu64 " value%s%s, ",
+                  i == 0 ? "waited for most" : "", lines[i].first, lines[i].first == 1 ? "" : "s",
+                  rate);
     text += line + lines[i].second + "\n";
   }
   return text;
