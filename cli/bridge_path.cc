@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 namespace moai::cli {
 
@@ -16,17 +17,20 @@ std::string binary_folder() {
 }
 
 std::vector<std::string> torch_versions(const std::string& modules) {
-  std::vector<std::string> found;
+  std::vector<std::pair<int, int>> found;
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(modules, error)) {
     int major = 0, minor = 0, end = 0;
     const std::string name = entry.path().filename();
     if (std::sscanf(name.c_str(), "moai_torch_%d_%d.so%n", &major, &minor, &end) == 2 &&
         static_cast<size_t>(end) == name.size())
-      found.push_back(std::to_string(major) + "." + std::to_string(minor));
+      found.emplace_back(major, minor);
   }
   std::sort(found.begin(), found.end());
-  return found;
+  std::vector<std::string> names;
+  for (auto [major, minor] : found)
+    names.push_back(std::to_string(major) + "." + std::to_string(minor));
+  return names;
 }
 
 StatusOr<BridgePath> find_bridge() {

@@ -1,5 +1,6 @@
 """Programs that nobody here wrote: how each is run, on the accelerator and on the CPU, and what it must print."""
 import dataclasses
+import pathlib
 import re
 import typing
 
@@ -55,7 +56,7 @@ def llama_and_questions(place, python):
 
 
 VISION = ("torchvision", "PIL")
-HERE = __import__("pathlib").Path(__file__).resolve().parent
+HERE = pathlib.Path(__file__).resolve().parent
 GPT = ("train.py config/train_shakespeare_char.py --compile=False --eval_iters=2 --log_interval=1 --block_size=64 --batch_size=12 "
        "--n_layer=4 --n_head=4 --n_embd=128 --lr_decay_iters=20 --eval_interval=10 --dropout=0.0")
 LLM = "train_llm.py --model llama --dataset questions --train-batch-size 4 --sequence-length 64 --max-steps 20 --log-interval 2 --lr 0.01"

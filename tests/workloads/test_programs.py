@@ -33,9 +33,7 @@ def environment(program, place):
 def prepared(program, folder):
     """A scratch copy of the program's repository, with the files that it looks for."""
     if program.clone:
-        source = pathlib.Path(CLONES) / program.clone
-        top = "." if "." in program.path or ".." in str(program.path) or program.folder == "." else program.folder
-        shutil.copytree(source / top, folder / "clone" / top, ignore=shutil.ignore_patterns(".git"))
+        shutil.copytree(pathlib.Path(CLONES) / program.clone, folder / "clone", ignore=shutil.ignore_patterns(".git"))
         place = folder / "clone" / program.folder
     else:
         place = folder

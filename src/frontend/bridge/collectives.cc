@@ -95,10 +95,9 @@ void register_collectives() {
       c10::REGISTRY_PREFERRED);
   static auto& lib =
       *new torch::Library(torch::Library::IMPL, "c10d", c10::DispatchKey::CUDA, __FILE__, __LINE__);
-  for (const c10::OperatorName& n : c10::Dispatcher::singleton().getAllOpNames()) {
-    auto op =
-        n.name.starts_with("c10d::") ? c10::Dispatcher::singleton().findSchema(n) : std::nullopt;
-    if (op && op->hasKernelForDispatchKey(c10::DispatchKey::CUDA))
+  for (const c10::OperatorName& n :
+       c10::Dispatcher::singleton().getRegistrationsForDispatchKey(c10::DispatchKey::CUDA)) {
+    if (n.name.starts_with("c10d::"))
       lib.impl(c10::toString(n).c_str(),
                torch::CppFunction::makeFromBoxedFunction<&collective_kernel>());
   }

@@ -4,8 +4,8 @@
 namespace moai::bridge {
 
 const c10::KernelFunction* decomposition_of(std::string_view name) {
-  static const Decompositions* all = [] {
-    auto* d = new Decompositions();
+  static const KernelTable* all = [] {
+    auto* d = new KernelTable();
     add_cell_parts(*d);
     add_dynamic_parts(*d);
     add_math_parts(*d);

@@ -98,7 +98,7 @@ std::tuple<Tensor, Tensor> dropout(const Tensor& input, double p, std::optional<
 
 }  // namespace
 
-void add_cell_parts(Decompositions& parts) {
+void add_cell_parts(KernelTable& parts) {
   parts.add("_thnn_fused_lstm_cell", &lstm_cell);
   parts.add("_thnn_fused_lstm_cell_backward_impl", &lstm_cell_backward);
   parts.add("_thnn_fused_gru_cell", &gru_cell);

@@ -125,7 +125,7 @@ std::tuple<Tensor, Tensor> unique(const Tensor& self, bool sorted, bool wants_in
 
 }  // namespace
 
-void add_dynamic_parts(Decompositions& parts) {
+void add_dynamic_parts(KernelTable& parts) {
   parts.add("nonzero", &nonzero);
   parts.add("masked_select", &masked_select);
   parts.add("equal", &equal);

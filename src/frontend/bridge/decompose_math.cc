@@ -239,7 +239,7 @@ std::tuple<Tensor, Tensor> rms_norm_backward(const Tensor& grad, const Tensor& i
 
 }  // namespace
 
-void add_math_parts(Decompositions& parts) {
+void add_math_parts(KernelTable& parts) {
   parts.add("_batch_norm_with_update", &batch_norm_with_update);
   parts.add("_cdist_backward", &cdist_backward);
   parts.add("_cdist_forward", &cdist);

@@ -39,15 +39,14 @@ void register_fallbacks() {
 // A PyTorch with CUDA brings kernels that would call a driver. Each gives way to the boxed kernel,
 // and many of these to one of ours later: the last registration counts.
 void replace_cuda_kernels() {
-  std::map<std::string, torch::Library*> libraries;
   for (DispatchKey key :
        {DispatchKey::CUDA, DispatchKey::NestedTensorCUDA, DispatchKey::QuantizedCUDA}) {
-    libraries.clear();
+    std::map<std::string, torch::Library*> libraries;
     for (const c10::OperatorName& n :
          c10::Dispatcher::singleton().getRegistrationsForDispatchKey(key)) {
       const std::string space = n.name.substr(0, n.name.find(':'));
       torch::Library*& lib = libraries[space];
-      if (lib == nullptr) lib = &library(space == "_" ? "aten" : space.c_str(), key);
+      if (lib == nullptr) lib = &library(space.c_str(), key);
       lib->impl(c10::toString(n).c_str(),
                 key == DispatchKey::CUDA
                     ? torch::CppFunction::makeFromBoxedFunction<&boxed_kernel>()

@@ -71,7 +71,7 @@ Tensor index_add(const Tensor& self, int64_t dim, const Tensor& index, const Ten
 
 }  // namespace
 
-void add_indexing_rules(ShapeRules& rules) {
+void add_indexing_rules(KernelTable& rules) {
   rules.add("embedding", &embedding);
   rules.add("embedding_dense_backward", &embedding_backward);
   rules.add("stack", &stack);

@@ -90,7 +90,7 @@ Tensors add_list(TensorList a, TensorList b, const Scalar& alpha) {
 
 }  // namespace
 
-void add_list_rules(ShapeRules& rules) {
+void add_list_rules(KernelTable& rules) {
   rules.add("_foreach_mul_.Scalar", &mul_scalar_);
   rules.add("_foreach_mul_.Tensor", &mul_tensor_);
   rules.add("_foreach_mul_.List", &mul_list_);

@@ -173,7 +173,7 @@ Triple convolution_backward(const Tensor& grad, const Tensor& input, const Tenso
 
 }  // namespace
 
-void add_network_rules(ShapeRules& rules) {
+void add_network_rules(KernelTable& rules) {
   rules.add("_thnn_fused_gru_cell", &gru_cell);
   rules.add("_thnn_fused_gru_cell_backward", &gru_cell_backward);
   rules.add("_thnn_fused_lstm_cell", &lstm_cell);

@@ -15,7 +15,7 @@ using Dtype = std::optional<at::ScalarType>;
 
 // The schema picks the overload of at::meta::NAME.
 template <class Op>
-void add(ShapeRules& rules, typename Op::schema* f) {
+void add(KernelTable& rules, typename Op::schema* f) {
   std::string name = std::string(Op::name).substr(sizeof "aten::" - 1);
   if (*Op::overload_name) name += std::string(".") + Op::overload_name;
   rules.add(std::move(name), f);
@@ -53,7 +53,7 @@ Tensor& relu_(Tensor& t) { return at::meta::clamp_min_(t, 0); }
 
 }  // namespace
 
-void add_structured_rules(ShapeRules& rules) {
+void add_structured_rules(KernelTable& rules) {
 #define MOAI_STRUCTURED(op) add<at::_ops::op>(rules, &at::meta::op);
 #define MOAI_STRUCTURED_OVERLOAD(op, overload) add<at::_ops::op##_##overload>(rules, &at::meta::op);
 #define MOAI_STRUCTURED_OUT(op) add<at::_ops::op##_out>(rules, &at::meta::op##_outf);

@@ -4,8 +4,8 @@
 namespace moai::bridge {
 
 const c10::KernelFunction* shape_rule_of(std::string_view name) {
-  static const ShapeRules* rules = [] {
-    auto* r = new ShapeRules();
+  static const KernelTable* rules = [] {
+    auto* r = new KernelTable();
     add_structured_rules(*r);
     add_network_rules(*r);
     add_indexing_rules(*r);

@@ -6,38 +6,17 @@
 // at::NAME(meta twins).
 #pragma once
 #include <ATen/core/Tensor.h>
-#include <ATen/core/boxing/KernelFunction.h>
-#include <ATen/core/boxing/impl/make_boxed_from_unboxed_functor.h>
 
-#include <map>
-#include <string>
-#include <string_view>
+#include "src/frontend/bridge/kernel_table.h"
 
 namespace moai::bridge {
 
-class ShapeRules {
- public:
-  // `name` with overload, without "aten::"; `f` takes and returns what the operator does.
-  template <class F>
-  void add(std::string name, F* f) {
-    rules_.insert_or_assign("aten::" + name,
-                            c10::KernelFunction::makeFromUnboxedRuntimeFunction(f));
-  }
-  const c10::KernelFunction* find(std::string_view full_name) const {
-    auto it = rules_.find(full_name);
-    return it == rules_.end() ? nullptr : &it->second;
-  }
+void add_structured_rules(KernelTable& rules);
+void add_network_rules(KernelTable& rules);
+void add_indexing_rules(KernelTable& rules);
+void add_list_rules(KernelTable& rules);
 
- private:
-  std::map<std::string, c10::KernelFunction, std::less<>> rules_;
-};
-
-void add_structured_rules(ShapeRules& rules);
-void add_network_rules(ShapeRules& rules);
-void add_indexing_rules(ShapeRules& rules);
-void add_list_rules(ShapeRules& rules);
-
-// By the operator's full name: "aten::add_.Tensor". Null: it has no rule here.
+// By the operator's name without "aten::": "add_.Tensor". Null: it has no rule here.
 const c10::KernelFunction* shape_rule_of(std::string_view name);
 
 }  // namespace moai::bridge

@@ -158,11 +158,13 @@ ReturnSpec return_of(const c10::IValue& result, const torch::jit::Stack& twins) 
 void run_rule(const OpInfo& info, torch::jit::Stack* stack) {
   at::AutoDispatchBelowADInplaceOrView below_autograd;
   c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  if (const c10::KernelFunction* rule = shape_rule_of(info.name))
+  std::string_view name = info.name;
+  if (name.starts_with("aten::")) name.remove_prefix(sizeof "aten::" - 1);
+  if (const c10::KernelFunction* rule = shape_rule_of(name))
     return rule->callBoxed(info.op, kMetaKeys, stack);
   // An out= form has the shapes of the functional one.
   const c10::KernelFunction* functional =
-      info.has_out_argument ? shape_rule_of("aten::" + info.record_name) : nullptr;
+      info.has_out_argument ? shape_rule_of(info.record_name) : nullptr;
   if (!functional) return info.op.redispatchBoxed(kMetaKeys, stack);
   for (size_t i = info.args.size(); i-- > 0;)
     if (info.args[i].is_out) stack->erase(stack->begin() + static_cast<ptrdiff_t>(i));

@@ -79,12 +79,11 @@ void register_layout(DispatchKey device_key) {
   fallback.fallback(torch::CppFunction::makeFromBoxedFunction<kKernel>());
   static auto& aten =
       *new torch::Library(torch::Library::IMPL, "aten", device_key, __FILE__, __LINE__);
-  for (const c10::OperatorName& n : c10::Dispatcher::singleton().getAllOpNames()) {
-    if (!n.name.starts_with("aten::")) continue;
-    auto op = c10::Dispatcher::singleton().findSchema(n);
-    if (op && (op->hasKernelForDispatchKey(kHostKey) || op->hasKernelForDispatchKey(device_key)))
-      aten.impl(c10::toString(n).c_str(), torch::CppFunction::makeFromBoxedFunction<kKernel>());
-  }
+  for (DispatchKey key : {kHostKey, device_key})
+    for (const c10::OperatorName& n :
+         c10::Dispatcher::singleton().getRegistrationsForDispatchKey(key))
+      if (n.name.starts_with("aten::"))
+        aten.impl(c10::toString(n).c_str(), torch::CppFunction::makeFromBoxedFunction<kKernel>());
 }
 
 }  // namespace

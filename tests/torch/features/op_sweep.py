@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 import moai_torch
 
 LIST = pathlib.Path(__file__).with_name("fallbacks.txt")
-DTYPES = (torch.float32, torch.bfloat16, torch.int64, torch.bool, torch.complex64)
+DTYPES = (torch.float32, torch.bfloat16, torch.int64, torch.bool, torch.float64, torch.complex64)
 LISTED_DTYPES = DTYPES[:4]  # complex numbers are not computed on the server
 CHECKS = ("forward", "gradient", "strided", "inplace", "out")
 SAMPLES = 6
@@ -183,7 +183,7 @@ def applies(op, dtype, check):
     if name_of(op) in NOT_COPYABLE or (name_of(op), dtype, check) in CPU_IS_WRONG:
         return False
     if check == "gradient":
-        ties = op.name in ORDERS and dtype != torch.float32  # equal elements get each other's gradients
+        ties = op.name in ORDERS and dtype in SHORT  # equal elements get each other's gradients
         return op.supports_autograd and dtype in op.supported_backward_dtypes("cpu") and not ties
     if check == "strided":
         return not STRIDE_IS_MEANING.match(op.name)
@@ -284,7 +284,7 @@ def write_list(rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dtypes", default="float32,bfloat16,int64,bool,complex64")
+    parser.add_argument("--dtypes", default=",".join(str(d)[6:] for d in DTYPES))
     parser.add_argument("--ops", default="", help="regular expression")
     parser.add_argument("--report", help="a JSON line for each check")
     parser.add_argument("--write-list", action="store_true", help="rewrite fallbacks.txt; wants all dtypes and operators")

@@ -211,7 +211,7 @@ def test_a_process_group_of_one(tmp_path, backend):
         assert group.all_gather_into_tensor(flat, x, async_op=True).wait()
         group.barrier()
         assert x.tolist() == out[0].tolist() == flat.tolist() == [0, 1]
-        with pytest.raises(Exception, match="process groups|itself|rank"):
+        with pytest.raises(ValueError, match="rank"):
             group.send(x, 0)
         torch.set_default_device(None)
         torch.manual_seed(0)
@@ -256,10 +256,12 @@ def test_negative_repeats_are_refused():
 
 
 def test_a_gradient_of_a_short_dtype_has_one_result():
-    x = torch.ones(3, dtype=torch.bfloat16, device="cuda", requires_grad=True)
+    x = torch.ones(3, dtype=torch.bfloat16, requires_grad=True)
+    y = x.detach().cuda().requires_grad_()
     for loss in (torch.nn.functional.smooth_l1_loss, torch.nn.functional.huber_loss):
         loss(x, torch.zeros_like(x)).backward()
-    assert x.grad.cpu().tolist() == [2 / 3] * 3 or x.grad.isfinite().all()
+        loss(y, torch.zeros_like(y)).backward()
+    torch.testing.assert_close(y.grad.cpu(), x.grad)
 
 
 def test_logit_of_a_large_eps():
