@@ -1,6 +1,7 @@
 #include "codegen/index_map.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cstdlib>
 
 namespace moai::codegen {
@@ -156,19 +157,19 @@ uint32_t Region::scalar() { return intern({0, Shape::filled(space_.rank(), 0)});
 
 uint32_t Region::placed(const Shape& part, const Shape& target, const Shape& start,
                         const Shape& step) {
-  Shape strides = contiguous_strides(target);
-  for (;;) {
-    int rank = space_.rank();
-    IndexMap out{0, Shape::filled(rank, 0)};
-    for (int d = 0; d < part.rank(); d++) {
-      IndexMap index = maps_[whole()];
-      if (!axis_index(part, d, index) || space_.rank() != rank) break;
-      out.offset += (start[d] + step[d] * index.offset) * strides[d];
-      for (int s = 0; s < rank; s++) out.strides[s] += step[d] * index.strides[s] * strides[d];
-    }
-    // After a split the sum so far is of the old space.
-    if (space_.rank() == rank) return intern(out);
+  if (numel() == 0) return scalar();
+  const Shape strides = contiguous_strides(target);
+  Fine fine;
+  IndexMap map;
+  for (int d = 0; d < part.rank(); d++) {
+    map.offset += start[d] * strides[d];
+    if (part[d] > 1) fine.append(part[d], step[d] * strides[d], map);
   }
+  fine.span_ = Shape::filled(fine.space_.rank(), 0);
+  fine.first_ = {0}, fine.end_ = {space_.rank()};
+  [[maybe_unused]] const bool is_adopted = adopt(fine, map);
+  assert(is_adopted);
+  return intern(map);
 }
 
 bool Region::is_redundant(uint32_t id) const {
@@ -189,24 +190,31 @@ bool Region::split(int dim, int64_t inner) {
   return true;
 }
 
+bool Fine::append(int64_t size, int64_t stride, IndexMap& map) {
+  const int last = space_.rank() - 1;
+  if (last >= 0 && map.strides[last] == stride * size) {
+    space_[last] *= size;
+    map.strides[last] = stride;
+    return false;
+  }
+  space_.push_back(size);
+  map.strides.push_back(stride);
+  return true;
+}
+
 Fine::Fine(const Shape& space, IndexMap& map) {
-  Shape strides;
+  IndexMap merged{map.offset, {}};
   for (int d = 0; d < space.rank(); d++) {
     if (space[d] == 1) continue;
-    int last = space_.rank() - 1;
-    if (last >= 0 && strides[last] == map.strides[d] * space[d]) {
-      space_[last] *= space[d];
-      strides[last] = map.strides[d];
-      end_[last] = d + 1;
-      continue;
+    if (append(space[d], map.strides[d], merged)) {
+      span_.push_back(space_.rank() - 1);
+      first_.push_back(d);
+      end_.push_back(d + 1);
+    } else {
+      end_[end_.rank() - 1] = d + 1;
     }
-    span_.push_back(space_.rank());
-    space_.push_back(space[d]);
-    strides.push_back(map.strides[d]);
-    first_.push_back(d);
-    end_.push_back(d + 1);
   }
-  map.strides = strides;
+  map = merged;
 }
 
 bool Fine::split(const Fit& fit, IndexMap& map) {

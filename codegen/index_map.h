@@ -53,6 +53,9 @@ class Fine {
 
  private:
   friend class Region;
+  Fine() = default;
+  // One more dimension inside. False: it continues the last one and is merged with it.
+  bool append(int64_t size, int64_t stride, IndexMap& map);
   Shape space_;
   Shape span_;         // per dimension: which merged dimension it is a part of
   Shape first_, end_;  // per merged dimension: the dimensions of the original space

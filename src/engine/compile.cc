@@ -60,7 +60,7 @@ StatusOr<DumpOptions> parse_dump(std::string_view text) {
 StatusOr<sched::Plan> compile(const wire::Segment& segment, std::span<const uint32_t> live_out,
                               const DumpOptions& dump) {
   MOAI_ASSIGN_OR_RETURN(ir::Graph graph, lower::lower(segment, live_out));
-#ifndef NDEBUG
+#ifdef MOAI_VERIFY_GRAPHS
   MOAI_RETURN_IF_ERROR(ir::verify(graph));
 #endif
   if (dump.graph) write_dump(dump, segment, "graph", ir::print(graph));

@@ -12,6 +12,7 @@
 namespace moai::engine {
 
 namespace {
+constexpr uint64_t kReportNs = 500'000;
 constexpr uint64_t kStagingBytes = 1 << 20;  // stays in the cache between two copies
 constexpr uint64_t kInlineReadBytesMax = kMessageBytesMax - 4096;  // room for the fields around it
 }  // namespace
@@ -91,8 +92,9 @@ Status Session::run() {
     }
     MOAI_RETURN_IF_ERROR(handle());
     finished_seq_ = item_.seq;
-    if (item_.kind == wire::Kind::execute || item_.kind == wire::Kind::segment_end)
-      MOAI_RETURN_IF_ERROR(send_done());
+    has_unreported_ |= item_.kind == wire::Kind::execute || item_.kind == wire::Kind::segment_end;
+    // Parts of a step come together and are told of together.
+    if (has_unreported_ && now_ns() - reported_ns_ > kReportNs) MOAI_RETURN_IF_ERROR(send_done());
   }
   return ok_status();
 }
@@ -231,6 +233,7 @@ Status Session::handle_read(const wire::Read& read) {
   if (!stored.ok()) return fail(item_.seq, {stored.status(), false});
   if (read.window != 0 && read.offset > kWindowBytesMax)
     return fail(item_.seq, {invalid("[read] the place in the window is out of range"), true});
+  if (has_unreported_) MOAI_RETURN_IF_ERROR(queue_done());
   if (read.window == 0 && view_bytes(read.view) > kInlineReadBytesMax)
     return fail(item_.seq, {invalid("[read] " + std::to_string(view_bytes(read.view)) +
                                     " bytes do not fit a message; give a window"),
@@ -286,7 +289,7 @@ Status Session::fail(uint64_t seq, const Failure& failure) {
 // While nothing is left to do. Only executions and events are told unasked: each frame wakes the
 // client.
 Status Session::report() {
-  if (!done_.events.empty()) return send_done();
+  if (has_unreported_ || !done_.events.empty()) return send_done();
   if (line_.has_unsent()) MOAI_RETURN_IF_ERROR(line_.flush());
   if (options_.on_progress)
     options_.on_progress(executor_.values().live_bytes(), executor_.counters().busy_ns);
@@ -294,9 +297,15 @@ Status Session::report() {
 }
 
 Status Session::send_done() {
+  MOAI_RETURN_IF_ERROR(queue_done());
+  return line_.flush();
+}
+
+Status Session::queue_done() {
   const ExecutorCounters& counters = executor_.counters();
   wire::Done& done = done_;
   done.seq = reported_seq_ = finished_seq_;
+  reported_ns_ = now_ns();
   done.busy_ns = counters.busy_ns;
   done.live_bytes = executor_.values().live_bytes();
   done.peak_bytes = std::max(counters.peak_bytes, done.live_bytes);
@@ -310,7 +319,8 @@ Status Session::send_done() {
   done.mappings = memory_counts.mappings.load(std::memory_order_relaxed);
   MOAI_RETURN_IF_ERROR(line_.send(wire::Kind::done, done));
   done.events.clear();
-  return line_.flush();
+  has_unreported_ = false;
+  return ok_status();
 }
 
 }  // namespace moai::engine

@@ -51,6 +51,7 @@ class Session {
   Status fail(uint64_t seq, const Failure& failure);
   Status report();
   Status send_done();
+  Status queue_done();
   void lost();
   void record(uint8_t kind, wire::Span body);
   void span(const char* name, uint64_t begin_ns, uint64_t amount, const char* unit);
@@ -83,6 +84,8 @@ class Session {
   Failure failure_;  // what ErrorSeen has to answer; ok: all runs
   uint64_t failed_seq_ = 0;
   uint64_t finished_seq_ = 0, reported_seq_ = 0;
+  uint64_t reported_ns_ = 0;
+  bool has_unreported_ = false;  // an execution
   bool is_closed_ = false;
 };
 

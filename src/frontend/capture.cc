@@ -4,11 +4,14 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "src/frontend/intern.h"
+#include "src/frontend/recorded_op.h"
+#include "src/frontend/split_policy.h"
 
 namespace moai::frontend {
 namespace {
@@ -54,8 +57,21 @@ struct Recorder::State {
   std::atomic<Storage*> dead{nullptr};  // a stack: deleters push, a cut takes all
   std::atomic<uint64_t> dead_bytes{0};  // in the stack
   std::atomic<uint64_t> ops_recorded{0};
-  std::atomic<bool> is_full{false};
+  std::atomic<bool> wants_cut{false};
 
+  SplitPolicy policy;
+  // What the open segment was before the last op, kept while the policy is active.
+  struct Mark {
+    Hash128 hash;
+    size_t names = 0, texts = 0, slots = 0, views = 0, scalars = 0;
+  } mark;
+  size_t split_before = 0;  // the op that the policy wants in the next segment; 0: none
+
+  void set_mark() {
+    if (policy.is_active())
+      mark = {hash,         open.names.size(), open.texts.size(),
+              slots.size(), open.views.size(), scalars.size()};
+  }
   void push(uint64_t word) {
     open.words.push_back(word);
     hash.add(word);
@@ -64,6 +80,7 @@ struct Recorder::State {
   uint32_t intern(const ViewRef& view);
   uint32_t slot_of(Storage* s, uint64_t epoch);
   void take_dead(uint64_t epoch);
+  std::optional<RecordedOp> take_last_op();
   wire::Execute close();
   void reopen();
 };
@@ -120,6 +137,35 @@ void Recorder::State::take_dead(uint64_t epoch) {
   }
 }
 
+// The op that the policy wants in the next segment leaves this one, unless something came after it.
+// What it wrote stays marked as written, which costs nothing.
+std::optional<RecordedOp> Recorder::State::take_last_op() {
+  if (split_before == 0 || open.op_count() != split_before + 1) return std::nullopt;
+  RecordedOp op;
+  const std::span<const uint64_t> words = words_of(open, split_before);
+  bool is_any_dead = false;
+  for_each_argument(words, [&](std::span<const uint64_t> entry) {
+    if (wire::tag_of(entry[0]) == Tag::tensor) {
+      const SlotState& slot = slots[wire::slot_of(entry[0])];
+      is_any_dead |= slot.is_dead;
+      op.tensors.emplace_back(slot.storage, open.views[wire::view_of(entry[0])]);
+    } else if (wire::tag_of(entry[0]) == Tag::text) {
+      op.texts.push_back(open.texts[static_cast<size_t>(wire::payload_of(entry[0]))]);
+    }
+  });
+  if (is_any_dead) return std::nullopt;
+  op.name = open.names[open.op_name.back()];
+  op.words.assign(words.begin(), words.end());
+  op.scalars.assign(scalars.begin() + static_cast<ptrdiff_t>(mark.scalars), scalars.end());
+  open.words.resize(open.words.size() - words.size());
+  open.op_name.pop_back(), open.op_end.pop_back();
+  open.names.resize(mark.names), open.texts.resize(mark.texts);
+  open.slots.resize(mark.slots), slots.resize(mark.slots);
+  open.views.resize(mark.views), scalars.resize(mark.scalars);
+  hash = mark.hash;
+  return op;
+}
+
 // Gives ids to the fresh slots and names what lives on; the dead leave.
 wire::Execute Recorder::State::close() {
   wire::Execute e;
@@ -154,7 +200,8 @@ void Recorder::State::reopen() {
   names.clear(), texts.clear(), views.clear();
   slots.clear(), scalars.clear();
   hash = {};
-  is_full.store(false, std::memory_order_relaxed);
+  split_before = 0;
+  wants_cut.store(false, std::memory_order_relaxed);
 }
 
 Recorder::Recorder(Session& session) : session_(session), state_(std::make_unique<State>()) {}
@@ -173,10 +220,12 @@ void Recorder::begin(uint32_t name) {
 }
 
 void Recorder::begin(std::string_view name) {
+  state_->set_mark();
   begin(state_->intern(state_->names, state_->open.names, name));
 }
 
 void Recorder::begin(OpName& name) {
+  state_->set_mark();
   if (name.epoch_ != epoch_) {
     name.at_ = state_->intern(state_->names, state_->open.names, name.text_);
     name.epoch_ = epoch_;
@@ -264,18 +313,43 @@ void Recorder::end() {
   State& s = *state_;
   s.open.op_end.push_back(static_cast<uint32_t>(s.open.words.size()));
   s.ops_recorded.fetch_add(1, std::memory_order_relaxed);
-  if (s.open.op_end.size() >= kOpsFull || s.slots.size() >= kSlotsFull ||
-      s.open.views.size() >= kViewsFull || s.open.words.size() >= kWordsFull)
-    s.is_full.store(true, std::memory_order_relaxed);
+  const size_t ops = s.open.op_end.size();
+  if (ops >= kOpsFull || s.slots.size() >= kSlotsFull || s.open.views.size() >= kViewsFull ||
+      s.open.words.size() >= kWordsFull)
+    s.wants_cut.store(true, std::memory_order_relaxed);
+  if (s.policy.is_active() && s.policy.note_op(signature_of(s.open, ops - 1), ops - 1)) {
+    s.split_before = ops - 1;
+    s.wants_cut.store(true, std::memory_order_relaxed);
+  }
 }
 
-bool Recorder::wants_cut() const { return state_->is_full.load(std::memory_order_relaxed); }
+// Again, in another segment than before.
+void Recorder::record(const RecordedOp& op) {
+  State& s = *state_;
+  begin(op.name);
+  auto tensor_at = op.tensors.begin();
+  auto text_at = op.texts.begin();
+  for_each_argument(op.words, [&](std::span<const uint64_t> entry) {
+    switch (wire::tag_of(entry[0])) {
+      case Tag::tensor: tensor(tensor_at->first, tensor_at->second), ++tensor_at; break;
+      case Tag::text: text(*text_at++); break;
+      case Tag::outputs: outputs(static_cast<size_t>(wire::payload_of(entry[0]))); break;
+      default:
+        for (uint64_t word : entry) s.push(word);
+    }
+  });
+  s.scalars.insert(s.scalars.end(), op.scalars.begin(), op.scalars.end());
+  end();
+  s.ops_recorded.fetch_sub(1, std::memory_order_relaxed);
+}
+
+bool Recorder::wants_cut() const { return state_->wants_cut.load(std::memory_order_relaxed); }
 
 uint64_t Recorder::ops_recorded() const {
   return state_->ops_recorded.load(std::memory_order_relaxed);
 }
 
-Status Recorder::cut(bool is_step) {
+Status Recorder::cut(Cut cut) {
   State& s = *state_;
   std::lock_guard order(s.cut_mutex);
   wire::Execute execute;
@@ -283,23 +357,30 @@ Status Recorder::cut(bool is_step) {
   uint64_t death_bytes = 0;
   {
     std::lock_guard append(mutex_);
+    if (cut == Cut::part && !wants_cut()) return ok_status();  // another thread was faster
     s.take_dead(epoch_);
     death_bytes = std::exchange(s.death_bytes, 0);
     deaths.swap(s.deaths);
+    const bool is_program = cut != Cut::part;
+    std::optional<RecordedOp> moved;
+    if (!is_program) moved = s.take_last_op();
+    if (!is_program && !moved) cut = Cut::whole;
     execute = s.close();
+    s.policy.note_cut(execute.segment, s.open.op_count(), !is_program);
     s.reopen();
     epoch_++;
+    if (moved) record(*moved);
   }
   bool is_empty = s.closed.op_count() == 0;
   Status early;
   if (is_empty || death_bytes > kDeathBytesMax) {
     // Ahead of the segment, so that it can run in the memory of these.
     if (!deaths.empty()) early = session_.deaths(std::move(deaths));
-    if (is_empty && !is_step) return early;
+    if (is_empty && cut != Cut::step) return early;
   } else {
     execute.deaths.insert(execute.deaths.end(), deaths.begin(), deaths.end());
   }
-  Status submitted = session_.submit(s.closed, std::move(execute), is_step);
+  Status submitted = session_.submit(s.closed, std::move(execute), cut);
   return early.ok() ? submitted : early;
 }
 

@@ -60,6 +60,8 @@ class OpName {
   uint32_t at_ = 0;
 };
 
+struct RecordedOp;
+
 class Recorder {
  public:
   explicit Recorder(Session& session);
@@ -85,12 +87,15 @@ class Recorder {
   void end();
 
   std::mutex& mutex() { return mutex_; }
-  // The open segment is full: cut it, after this op and without the mutex. Needs no lock.
+  // The open segment is full, or better split before the last op: cut_wanted(), without the mutex.
+  // Needs no lock.
   bool wants_cut() const;
 
   // Hands the open segment over; nothing when it is empty and nothing died. May wait for run-ahead.
   // Do not hold the mutex. `is_step`: the cut of an optimizer step.
-  Status cut(bool is_step = false);
+  Status cut(bool is_step = false) { return cut(is_step ? Cut::step : Cut::whole); }
+  // The cut that wants_cut() asks for. The op that it splits before opens the next segment.
+  Status cut_wanted() { return cut(Cut::part); }
   // Cut, then read. A storage without contents reads as zeros.
   Status read(Storage*, const wire::View&, std::span<std::byte> out);
   // Fills a storage that has no contents yet. Does not cut. After a failure it still has none.
@@ -104,7 +109,9 @@ class Recorder {
 
  private:
   struct State;
+  Status cut(Cut cut);
   void begin(uint32_t name);
+  void record(const RecordedOp& op);
   Status send_deaths();
 
   std::mutex mutex_;

@@ -73,6 +73,13 @@ struct MemoryInfo {
   uint64_t total_bytes = 0, live_bytes = 0, peak_bytes = 0;
 };
 
+// What ended a segment.
+enum class Cut : uint8_t {
+  whole,  // the program wants something of it, or it was full
+  step,   // of an optimizer
+  part,   // it was better split here; the rest follows soon
+};
+
 class Session {
  public:
   virtual ~Session() = default;
@@ -86,10 +93,10 @@ class Session {
 
   // Hand-over of a cut segment; `execute` binds it whole. Encodes it only if the server does not
   // know it yet, and sends the difference of the bindings where it can. Waits only while more than
-  // kUnfinishedSegmentsMax are unfinished, or for the memory of a large new segment. A pending
-  // error is returned here, after the hand-over: the segment is never lost, nor when the wait is
-  // interrupted.
-  virtual Status submit(const wire::Segment& segment, wire::Execute execute, bool is_step) = 0;
+  // kUnfinishedSegmentsMax are unfinished, known parts not counted, or for the memory of a large
+  // new segment. A pending error is returned here, after the hand-over: the segment is never lost,
+  // nor when the wait is interrupted.
+  virtual Status submit(const wire::Segment& segment, wire::Execute execute, Cut cut) = 0;
   // A new storage with these bytes; `data` may be reused when it returns.
   virtual Status upload(uint64_t storage, std::span<const std::byte> data) = 0;
   // Deaths that cannot wait for a cut.

@@ -102,7 +102,8 @@ StatusOr<MemoryInfo> SessionClient::memory() {
   return MemoryInfo{driver_->peer().memory_bytes, live_bytes_, peak_bytes_};
 }
 
-Status SessionClient::submit(const wire::Segment& segment, wire::Execute execute, bool is_step) {
+Status SessionClient::submit(const wire::Segment& segment, wire::Execute execute, Cut cut) {
+  const bool is_step = cut == Cut::step;
   if (segment.op_count() == 0 && execute.deaths.empty()) {
     if (!is_step || is_forked_) return {};
     std::lock_guard turn(driver_->turn());
@@ -120,14 +121,14 @@ Status SessionClient::submit(const wire::Segment& segment, wire::Execute execute
     driver_->trace().span("capture", captured_since_ns_, now_ns(),
                           std::to_string(segment.op_count()) + " ops");
   bool is_new = false;
-  MOAI_RETURN_IF_ERROR(hand_over(segment, execute, is_new));
+  MOAI_RETURN_IF_ERROR(hand_over(segment, execute, cut, is_new));
   driver_->drain();
   captured_since_ns_ = now_ns();
   if (!has_error()) MOAI_RETURN_IF_ERROR(wait_after(segment, is_new));
   return has_error() ? raise() : ok_status();
 }
 
-Status SessionClient::hand_over(const wire::Segment& segment, wire::Execute& execute,
+Status SessionClient::hand_over(const wire::Segment& segment, wire::Execute& execute, Cut cut,
                                 bool& is_new) {
   is_new = book_.find(execute.segment) == nullptr;
   SpanScope sending(driver_->trace(), "send", "frames of a segment");
@@ -145,6 +146,8 @@ Status SessionClient::hand_over(const wire::Segment& segment, wire::Execute& exe
     counters_.segments_reused++;
     MOAI_RETURN_IF_ERROR(driver_->send_message(wire::Kind::execute, execute));
   }
+  // A part that has to be planned is worth a frame of its own, and a server that wakes.
+  if (cut == Cut::part && !is_new) return {};
   unfinished_.push_back(driver_->seq());
   return driver_->flush();
 }

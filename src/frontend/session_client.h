@@ -26,7 +26,7 @@ class SessionClient : public Session {
   bool is_connected() const override;
   StatusOr<bool> supports(const std::string& name, DType dtype) override;
   StatusOr<MemoryInfo> memory() override;
-  Status submit(const wire::Segment& segment, wire::Execute execute, bool is_step) override;
+  Status submit(const wire::Segment& segment, wire::Execute execute, Cut cut) override;
   Status upload(uint64_t storage, std::span<const std::byte> data) override;
   Status deaths(std::vector<uint64_t> ids) override;
   Status read(uint64_t storage, const wire::View& view, std::span<std::byte> out) override;
@@ -53,7 +53,7 @@ class SessionClient : public Session {
   bool has_error() const { return !errors_.empty() || !sticky_.ok(); }
   Status await(std::string_view what, const std::function<bool()>& is_done);
   Status ask(wire::Kind kind, wire::Span body, std::string_view what, uint64_t tag);
-  Status hand_over(const wire::Segment& segment, wire::Execute& execute, bool& is_new);
+  Status hand_over(const wire::Segment& segment, wire::Execute& execute, Cut cut, bool& is_new);
   Status wait_after(const wire::Segment& segment, bool is_new);
   Status read_inline(const wire::Read& message, std::span<std::byte> out);
   Status read_through_window(wire::Read& message, std::span<std::byte> out);

@@ -437,6 +437,12 @@ TEST_CASE("attention, forward and backward") {
       {1, 2, 2, 40, 40, 8, 8, {0.3, 0, true, true}, {1, 2, 1, 40}},
       {1, 1, 1, 9, 20, 4, 4, {-0.3, 0.5, true, false}, {}},
       {2, 9, 9, 150, 17, 8, 40, {0.3, 0, true, false}, {}},
+      // A few queries: as in decoding.
+      {1, 4, 4, 1, 300, 64, 64, {0.125, 0, false, false}, {}},
+      {2, 8, 2, 1, 131, 20, 12, {0.2, 0, false, true}, {2, 8, 1, 131}},
+      {1, 4, 2, 4, 260, 16, 24, {0.25, 0, true, true}, {4, 260}},
+      {1, 3, 1, 2, 1, 8, 8, {-0.3, 0, false, false}, {}},
+      {1, 2, 2, 1, 40, 8, 8, {0.3, 0.4, false, false}, {}},
   };
   for (DType t : kReals)
     for (const Case& c : cases) {

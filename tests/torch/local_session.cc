@@ -46,10 +46,10 @@ class LocalSession final : public Session {
     return MemoryInfo{std::stoull(variable("MOAI_LOCAL_MEMORY", "17179869184")), 0, 0};
   }
 
-  Status submit(const wire::Segment& segment, wire::Execute execute, bool is_step) override {
+  Status submit(const wire::Segment& segment, wire::Execute execute, Cut cut) override {
     std::lock_guard lock(mutex_);
     MOAI_RETURN_IF_ERROR(use());
-    counters_.steps += is_step;
+    counters_.steps += cut == Cut::step;
     if (segment.op_count()) {
       bool is_known = ++seen_[segment.id] > 1;
       (is_known ? counters_.segments_reused : counters_.segments_compiled)++;

@@ -1,4 +1,5 @@
 """A program that never computes the same shapes twice."""
+import json
 import re
 
 SCRIPT = """
@@ -41,3 +42,47 @@ def test_five_thousand_shapes_take_bounded_memory(world):
     assert "close True" in out
     # 256 MiB of plans by their own estimate, which misses half as much again; 64 MiB of templates on the client.
     assert worker_end - worker <= 400 and client_end - client <= 96, out
+
+
+CACHE = """
+import torch
+import torch.nn.functional as F
+
+torch.manual_seed(0)
+layers = [torch.nn.ModuleDict({n: torch.nn.Linear(32, 32 * (3 if n == "qkv" else 1)) for n in ("qkv", "out", "up", "down")})
+          for _ in range(3)]
+table = torch.randn(50, 32)
+
+
+@torch.no_grad()
+def decode(device, tokens):
+    parts, words = [layer.to(device) for layer in layers], table.to(device)
+    past, token, found = [None] * len(parts), torch.zeros(1, 1, dtype=torch.long, device=device), []
+    for _ in range(tokens):
+        x = words[token]
+        for i, layer in enumerate(parts):
+            q, k, v = layer["qkv"](x).view(1, 1, 3, 4, 8).permute(2, 0, 3, 1, 4)
+            if past[i] is not None:
+                k, v = torch.cat([past[i][0], k], 2), torch.cat([past[i][1], v], 2)
+            past[i] = k, v
+            x = x + layer["out"](F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(1, 1, 32))
+            x = x + layer["down"](F.gelu(layer["up"](x)))
+        scores = x @ words.t()
+        token = scores.argmax(-1)
+        found.append((token.item(), scores.cpu()))
+    return found
+
+
+for (got, got_scores), (want, want_scores) in zip(decode("cuda", 80), decode("cpu", 80)):
+    assert got == want
+    torch.testing.assert_close(got_scores, want_scores, rtol=1e-4, atol=1e-4)
+print("equal")
+"""
+
+
+def test_a_growing_cache_plans_only_what_grows(world, tmp_path):
+    stats = tmp_path / "stats.json"
+    code, out, err = world.run(CACHE, "--local", "--stats-json", str(stats), timeout=120)
+    assert code == 0 and "equal" in out, err
+    counted = json.loads(stats.read_text())
+    assert counted["segments_reused"] > counted["segments_compiled"], counted

@@ -9,115 +9,11 @@
 #include <thread>
 #include <vector>
 
-#include "src/frontend/capture.h"
 #include "src/wire/reader.h"
+#include "tests/unit/recorder_fixture.h"
 
 using namespace moai;
 using namespace moai::frontend;
-
-namespace {
-
-// Keeps what it is handed, as a server would see it.
-class FakeSession : public Session {
- public:
-  Status ensure() override { return {}; }
-  bool is_connected() const override { return true; }
-  StatusOr<bool> supports(const std::string&, DType) override { return true; }
-  StatusOr<MemoryInfo> memory() override { return MemoryInfo{}; }
-  Status submit(const wire::Segment& segment, wire::Execute execute, bool is_step) override {
-    if (keep) segments.push_back(segment);
-    last_id = segment.id;
-    executes.push_back(std::move(execute));
-    steps += is_step;
-    return fail;
-  }
-  Status upload(uint64_t storage, std::span<const std::byte>) override {
-    if (fail.ok()) uploads.push_back(storage);
-    return fail;
-  }
-  Status deaths(std::vector<uint64_t> ids) override {
-    early_deaths.push_back(std::move(ids));
-    return {};
-  }
-  Status read(uint64_t storage, const wire::View&, std::span<std::byte> out) override {
-    reads.push_back(storage);
-    for (std::byte& b : out) b = std::byte{7};
-    return {};
-  }
-  Status sync(bool) override { return {}; }
-  Status record_event(uint64_t) override { return {}; }
-  StatusOr<uint64_t> event_time(uint64_t) override { return uint64_t{0}; }
-  Status hint(const std::string&, const std::string&) override { return {}; }
-  SessionCounters counters() const override { return {}; }
-  std::vector<std::string> notes() const override { return {}; }
-  void forked() override {}
-  void close() override {}
-
-  bool keep = true;
-  Status fail;
-  SegmentId last_id;
-  std::vector<wire::Segment> segments;
-  std::vector<wire::Execute> executes;
-  std::vector<uint64_t> uploads, reads;
-  std::vector<std::vector<uint64_t>> early_deaths;
-  int steps = 0;
-};
-
-wire::View view_of(const Shape& sizes, DType dtype = DType::f32, int64_t offset = 0) {
-  return {dtype, false, false, offset, sizes, contiguous_strides(sizes)};
-}
-
-struct Fixture {
-  FakeSession session;
-  Recorder recorder{session};
-
-  Storage* make(uint64_t bytes = 64) {
-    auto* s = new Storage;
-    // Those that do not die during a test are the program's to its end.
-    static auto& made = *new std::vector<Storage*>;
-    static std::mutex mutex;
-    std::lock_guard lock(mutex);
-    made.push_back(s);
-    s->bytes = bytes;
-    return s;
-  }
-  Storage* uploaded(uint64_t bytes = 64) {
-    Storage* s = make(bytes);
-    std::vector<std::byte> data(bytes);
-    REQUIRE(recorder.upload(s, data).ok());
-    return s;
-  }
-  // out = a + alpha * b
-  void add(Storage* out, Storage* a, Storage* b, double alpha = 1,
-           const wire::View& view = view_of({4, 4})) {
-    std::lock_guard lock(recorder.mutex());
-    recorder.begin("add.Tensor");
-    recorder.tensor(a, view);
-    recorder.tensor(b, view);
-    recorder.scalar_real(alpha);
-    recorder.outputs(1);
-    recorder.tensor(out, view);
-    recorder.end();
-  }
-  void sum(Storage* out, Storage* a, std::vector<int64_t> dims) {
-    std::lock_guard lock(recorder.mutex());
-    recorder.begin("sum.dim_IntList");
-    recorder.tensor(a, view_of({4, 4}));
-    recorder.integers(dims);
-    recorder.integer(0);
-    recorder.none();
-    recorder.outputs(1);
-    recorder.tensor(out, view_of({4}));
-    recorder.end();
-  }
-  SegmentId cut() {
-    REQUIRE(recorder.cut().ok());
-    if (session.keep) REQUIRE(wire::verify(session.segments.back()).ok());
-    return session.last_id;
-  }
-};
-
-}  // namespace
 
 TEST_CASE("a repeat has the same identity whatever its ids and lifted values") {
   Fixture f;
@@ -350,7 +246,8 @@ TEST_CASE("a full segment asks for a cut") {
   size_t ops = 0;
   while (!f.recorder.wants_cut()) f.add(c, a, a), ops++;
   CHECK(ops > kSegmentOpsMax - 1000);
-  f.cut();
+  REQUIRE(f.recorder.cut_wanted().ok());
+  CHECK(f.session.cuts == std::vector{Cut::whole});  // it counts as run-ahead
   CHECK_FALSE(f.recorder.wants_cut());
   CHECK(f.recorder.ops_recorded() == ops);
 }

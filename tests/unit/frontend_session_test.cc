@@ -44,9 +44,9 @@ wire::Execute execute_of(const wire::Segment& s, uint64_t input = 1) {
   return e;
 }
 
-Status run(Session& session, uint64_t id = 1, uint64_t input = 1) {
+Status run(Session& session, uint64_t id = 1, uint64_t input = 1, Cut cut = Cut::whole) {
   wire::Segment s = segment_of(id);
-  return session.submit(s, execute_of(s, input), false);
+  return session.submit(s, execute_of(s, input), cut);
 }
 
 std::vector<std::byte> pattern(size_t bytes) {
@@ -112,6 +112,21 @@ TEST_CASE("session: a repeat is an Execute with what changed") {
   REQUIRE(run(session).ok());
   REQUIRE(server.saw(Kind::segment_def));  // answered by the background thread too
   CHECK(server.defined_ops == 1);
+}
+
+TEST_CASE("session: parts of a step travel with its end, new ones at once") {
+  FakeServer server;
+  SessionClient session(options_for(server));
+  REQUIRE(run(session, 1, 7, Cut::part).ok());
+  const uint64_t first = session.counters().frames_sent;
+  CHECK(first > 0);
+  for (int i = 0; i < 20; i++) REQUIRE(run(session, 1, 7, Cut::part).ok());
+  CHECK(session.counters().frames_sent == first);
+  REQUIRE(run(session, 1, 7).ok());
+  CHECK(session.counters().frames_sent == first + 1);
+  REQUIRE(session.sync(false).ok());
+  CHECK(server.count(Kind::execute) == 21);
+  CHECK(session.counters().waits_run_ahead == 0);
 }
 
 TEST_CASE("session: more than four unfinished segments wait") {

@@ -74,6 +74,15 @@ class Attention {
                    static_cast<int>(std::min<int64_t>(gemm.mr, m - i)), gemm.nr, k0 > 0);
   }
 
+  // A line of `n` elements, in T.
+  void line(MatrixView from, int64_t n, T* out) const { GemmType<T>::pack(v, from, 1, n, 1, out); }
+  // Of one head: queries x keys. Requires: attrs.has_bias.
+  MatrixView bias(std::span<char* const> buffers, int64_t b, int64_t h) const {
+    const int64_t at = bias_.offset + b * bias_strides_[0] + h * bias_strides_[1];
+    return {buffers[bias_at_] + at * static_cast<int64_t>(size_of(bias_.dtype)), bias_.dtype,
+            bias_strides_[2], bias_strides_[3]};
+  }
+
   // Keys that any of `n` queries from `first` on sees.
   int64_t seen(int64_t first, int64_t n) const {
     return attrs.causal ? std::min(keys, first + n) : keys;
@@ -117,11 +126,7 @@ T Attention<T>::scores(const PackedMatrix<T>& keys_packed, const PackedMatrix<T>
   multiply_block(v, keys_packed, q_panel, width, 0, seen_keys, 0, gemm.nr, s, gemm.nr, false);
   T scale = static_cast<T>(attrs.scale);
   if (attrs.has_bias) {
-    const int64_t at =
-        bias_.offset + b * bias_strides_[0] + h * bias_strides_[1] + first * bias_strides_[2];
-    const MatrixView m = {buffers[bias_at_] + at * static_cast<int64_t>(size_of(bias_.dtype)),
-                          bias_.dtype, bias_strides_[2], bias_strides_[3]};
-    GemmType<T>::pack(v, m, n, seen_keys, gemm.nr, temp);
+    GemmType<T>::pack(v, bias(buffers, b, h).at(first, 0), n, seen_keys, gemm.nr, temp);
     rows.scale_add(s, seen_keys, scale, temp);
     scale = 1;
   } else if (!(scale > 0)) {  // the largest score is not the one with the largest product

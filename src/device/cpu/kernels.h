@@ -16,6 +16,8 @@ StatusOr<std::unique_ptr<Kernel>> make_scan(const LibraryKernel&);  // scan, sca
 StatusOr<std::unique_ptr<Kernel>> make_sort(const LibraryKernel&);  // sort, topk
 StatusOr<std::unique_ptr<Kernel>> make_nonzero(const LibraryKernel&);
 StatusOr<std::unique_ptr<Kernel>> make_sdpa(const LibraryKernel&, const Target&);
+// Null: there are too many queries for it.
+std::unique_ptr<Kernel> make_sdpa_rows(const LibraryKernel&, const Target&);
 StatusOr<std::unique_ptr<Kernel>> make_sdpa_bwd(const LibraryKernel&, const Target&);
 
 }  // namespace moai::cpu

@@ -101,6 +101,7 @@ StatusOr<std::unique_ptr<Kernel>> make_sdpa(const LibraryKernel& k, const Target
   const SdpaAttrs& a = std::get<SdpaAttrs>(k.attrs);
   if (k.operands.size() != 5u + (a.has_bias ? 1 : 0) + (a.dropout > 0 ? 2 : 0))
     return invalid("[sdpa] has the wrong number of operands");
+  if (std::unique_ptr<Kernel> rows = make_sdpa_rows(k, target)) return rows;
   if (k.operands[0].dtype == DType::f64)
     return std::unique_ptr<Kernel>(new SdpaKernel<double>(k, target));
   return std::unique_ptr<Kernel>(new SdpaKernel<float>(k, target));

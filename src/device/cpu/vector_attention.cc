@@ -1,5 +1,5 @@
-// Softmax over the columns of a block of attention scores, for one instruction set. A lane is a
-// query, so nothing is added across lanes.
+// Softmax of attention scores, for one instruction set. Over the columns of a block a lane is a
+// query, so nothing is added across lanes; over a row lanes are added in a tree.
 #include "src/device/cpu/gemm_micro.h"
 #include "src/device/cpu/tile_math.h"
 #include "src/device/cpu/vector_tier.h"
@@ -57,9 +57,38 @@ void score_grad(const T* p, T* dp, int64_t n, const T* d, T scale) {
     for (int q = 0; q < kWidth<T>; q++) dp[q] = p[q] * (dp[q] - minus[q]) * scale;
 }
 
+constexpr int kLanes = 16;  // of a row
+
+template <class T>
+T row_max(const T* s, int64_t n) {
+  T most[kLanes];
+  for (int q = 0; q < kLanes; q++) most[q] = -static_cast<T>(__builtin_inff());
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes)
+    for (int q = 0; q < kLanes; q++) most[q] = maximum(most[q], s[j + q]);
+  for (int q = 0; j + q < n; q++) most[q] = maximum(most[q], s[j + q]);
+  for (int h = kLanes / 2; h >= 1; h /= 2)
+    for (int q = 0; q < h; q++) most[q] = maximum(most[q], most[q + h]);
+  return most[0];
+}
+
+template <class T>
+T exp_row(T* s, int64_t n, T scale, T shift) {
+#pragma GCC ivdep
+  for (int64_t j = 0; j < n; j++) s[j] = exp_(s[j] * scale - shift);
+  T sum[kLanes] = {};
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes)
+    for (int q = 0; q < kLanes; q++) sum[q] += s[j + q];
+  for (int q = 0; j + q < n; q++) sum[q] += s[j + q];
+  for (int h = kLanes / 2; h >= 1; h /= 2)
+    for (int q = 0; q < h; q++) sum[q] += sum[q + h];
+  return sum[0];
+}
+
 template <class T>
 constexpr AttentionOps<T> kOps = {column_max<T>, exp_columns<T>, scale_add<T>, multiply<T>,
-                                  score_grad<T>};
+                                  score_grad<T>, row_max<T>,     exp_row<T>};
 
 }  // namespace
 

@@ -33,6 +33,9 @@ struct AttentionOps {
   void (*multiply)(const T* a, const T* b, int64_t n, T* out);  // out = a * b
   void (*score_grad)(const T* p, T* dp, int64_t n, const T* d,
                      T scale);  // dp = p * (dp - d[column]) * scale
+  // One row of n scores.
+  T (*row_max)(const T* s, int64_t n);
+  T (*exp_row)(T* s, int64_t n, T scale, T shift);  // s = exp(s * scale - shift); their sum
 };
 
 // c (rows x n, row stride ldc) = a (rows x k, contiguous) b.

@@ -45,8 +45,16 @@ void dots(int64_t k, const float* a, const float* b, int64_t ldb, int64_t n, flo
     for (; p + kLanes <= k; p += kLanes)
       for (int i = 0; i < kRows; i++)
         for (int q = 0; q < kLanes; q++) lanes[i][q] = mad(a[i * k + p + q], b[p + q], lanes[i][q]);
+    int64_t done = 0;  // of the last lanes: a short row is nothing else
+    for (int width = kLanes / 2; width >= 8; width /= 2) {
+      if (k - p - done < width) continue;
+      for (int i = 0; i < kRows; i++)
+        for (int q = 0; q < width; q++)
+          lanes[i][done + q] = mad(a[i * k + p + done + q], b[p + done + q], lanes[i][done + q]);
+      done += width;
+    }
     for (int i = 0; i < kRows; i++) {
-      for (int64_t q = 0; p + q < k; q++)
+      for (int64_t q = done; p + q < k; q++)
         lanes[i][q] = mad(a[i * k + p + q], b[p + q], lanes[i][q]);
       for (int h = kLanes / 2; h >= 1; h /= 2)
         for (int q = 0; q < h; q++) lanes[i][q] += lanes[i][q + h];

@@ -81,7 +81,7 @@ void Runtime::synchronize() {
 
 void Runtime::after_record() {
   if (is_blocking_) return synchronize();
-  if (recorder_.wants_cut()) cut();
+  if (recorder_.wants_cut()) throw_if_error(recorder_.cut_wanted());
 }
 
 void Runtime::check_usable() const {

@@ -386,6 +386,7 @@ def test_autoload_opens_nothing_and_is_off_without_a_server():
     assert r.stdout == "False False\n", r.stderr
 
 
+@pytest.mark.skipif(os.environ.get("MOAI_LOCAL") == "all", reason="nothing runs on the client there")
 def test_stats_lines_and_fallbacks():
     script = """
 torch.zeros(3, 3).cuda().histc()
@@ -412,6 +413,7 @@ print("aten::add.out" in moai_torch.fallbacks() or "aten::add.Tensor" in moai_to
     assert run_script(script) == "True True\nTrue\n"
 
 
+@pytest.mark.skipif(os.environ.get("MOAI_LOCAL") == "all", reason="nothing runs on the client there")
 def test_no_fallback_names_the_operator_and_the_line():
     script = """
 x = torch.zeros(3, 3).cuda()
