@@ -12,6 +12,7 @@
 namespace moai::engine {
 
 namespace {
+// How long a client that waits for its run-ahead may hear nothing of what is done.
 constexpr uint64_t kReportNs = 500'000;
 constexpr uint64_t kStagingBytes = 1 << 20;  // stays in the cache between two copies
 constexpr uint64_t kInlineReadBytesMax = kMessageBytesMax - 4096;  // room for the fields around it
