@@ -355,32 +355,34 @@ Status Recorder::cut(Cut cut) {
   wire::Execute execute;
   std::vector<uint64_t> deaths;
   uint64_t death_bytes = 0;
+  const bool is_program = cut != Cut::part;
   {
     std::lock_guard append(mutex_);
     if (cut == Cut::part && !wants_cut()) return ok_status();  // another thread was faster
     s.take_dead(epoch_);
     death_bytes = std::exchange(s.death_bytes, 0);
     deaths.swap(s.deaths);
-    const bool is_program = cut != Cut::part;
     std::optional<RecordedOp> moved;
     if (!is_program) moved = s.take_last_op();
     if (!is_program && !moved) cut = Cut::whole;
     execute = s.close();
-    s.policy.note_cut(execute.segment, s.open.op_count(), !is_program);
     s.reopen();
     epoch_++;
     if (moved) record(*moved);
   }
-  bool is_empty = s.closed.op_count() == 0;
-  Status early;
-  if (is_empty || death_bytes > kDeathBytesMax) {
-    // Ahead of the segment, so that it can run in the memory of these.
-    if (!deaths.empty()) early = session_.deaths(std::move(deaths));
-    if (is_empty && cut != Cut::step) return early;
-  } else {
+  const size_t ops = s.closed.op_count();
+  Status early, submitted;
+  if (ops > 0 && death_bytes <= kDeathBytesMax)
     execute.deaths.insert(execute.deaths.end(), deaths.begin(), deaths.end());
+  else if (!deaths.empty())  // ahead of the segment, so that it can run in the memory of these
+    early = session_.deaths(std::move(deaths));
+  bool is_new = false;
+  if (ops > 0 || cut == Cut::step)
+    submitted = session_.submit(s.closed, std::move(execute), cut, is_new);
+  {
+    std::lock_guard append(mutex_);
+    s.policy.note_cut(ops, is_new, !is_program);
   }
-  Status submitted = session_.submit(s.closed, std::move(execute), cut);
   return early.ok() ? submitted : early;
 }
 

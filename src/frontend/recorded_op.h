@@ -17,14 +17,9 @@ namespace moai::frontend {
 template <class F>
 void for_each_argument(std::span<const uint64_t> words, F&& f) {
   while (!words.empty()) {
-    size_t size = 1;
-    switch (wire::tag_of(words[0])) {
-      case wire::Tag::integer_wide:
-      case wire::Tag::real: size = 2; break;
-      case wire::Tag::integer_list:
-      case wire::Tag::real_list: size = 1 + static_cast<size_t>(wire::payload_of(words[0])); break;
-      default: break;
-    }
+    const wire::Tag tag = wire::tag_of(words[0]);
+    const bool is_of_tensors = tag == wire::Tag::tensor_list || tag == wire::Tag::outputs;
+    const size_t size = is_of_tensors ? 1 : 1 + static_cast<size_t>(wire::words_behind(words[0]));
     f(words.first(size));
     words = words.subspan(size);
   }

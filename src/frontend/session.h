@@ -95,8 +95,9 @@ class Session {
   // know it yet, and sends the difference of the bindings where it can. Waits only while more than
   // kUnfinishedSegmentsMax are unfinished, known parts not counted, or for the memory of a large
   // new segment. A pending error is returned here, after the hand-over: the segment is never lost,
-  // nor when the wait is interrupted.
-  virtual Status submit(const wire::Segment& segment, wire::Execute execute, Cut cut) = 0;
+  // nor when the wait is interrupted. is_new: whether the server had to be told of the segment.
+  virtual Status submit(const wire::Segment& segment, wire::Execute execute, Cut cut,
+                        bool& is_new) = 0;
   // A new storage with these bytes; `data` may be reused when it returns.
   virtual Status upload(uint64_t storage, std::span<const std::byte> data) = 0;
   // Deaths that cannot wait for a cut.

@@ -102,7 +102,9 @@ StatusOr<MemoryInfo> SessionClient::memory() {
   return MemoryInfo{driver_->peer().memory_bytes, live_bytes_, peak_bytes_};
 }
 
-Status SessionClient::submit(const wire::Segment& segment, wire::Execute execute, Cut cut) {
+Status SessionClient::submit(const wire::Segment& segment, wire::Execute execute, Cut cut,
+                             bool& is_new) {
+  is_new = false;
   const bool is_step = cut == Cut::step;
   if (segment.op_count() == 0 && execute.deaths.empty()) {
     if (!is_step || is_forked_) return {};
@@ -120,7 +122,6 @@ Status SessionClient::submit(const wire::Segment& segment, wire::Execute execute
   if (driver_->trace().is_open() && captured_since_ns_ != 0)
     driver_->trace().span("capture", captured_since_ns_, now_ns(),
                           std::to_string(segment.op_count()) + " ops");
-  bool is_new = false;
   MOAI_RETURN_IF_ERROR(hand_over(segment, execute, cut, is_new));
   driver_->drain();
   captured_since_ns_ = now_ns();

@@ -26,7 +26,8 @@ class SessionClient : public Session {
   bool is_connected() const override;
   StatusOr<bool> supports(const std::string& name, DType dtype) override;
   StatusOr<MemoryInfo> memory() override;
-  Status submit(const wire::Segment& segment, wire::Execute execute, Cut cut) override;
+  Status submit(const wire::Segment& segment, wire::Execute execute, Cut cut,
+                bool& is_new) override;
   Status upload(uint64_t storage, std::span<const std::byte> data) override;
   Status deaths(std::vector<uint64_t> ids) override;
   Status read(uint64_t storage, const wire::View& view, std::span<std::byte> out) override;

@@ -11,7 +11,7 @@ constexpr uint64_t kGenerationMin = 16;  // operators; below that a plan costs l
 constexpr int kScoreMax = 8;
 constexpr int kJudgedGenerations = 16;
 constexpr uint32_t kRestMax = 4096;
-constexpr size_t kSeenMax = 1 << 16, kKnownMax = 1 << 14;
+constexpr size_t kSeenMax = 1 << 16;
 
 }  // namespace
 
@@ -39,9 +39,8 @@ bool SplitPolicy::note_op(uint64_t signature, size_t ops_before) {
   return true;
 }
 
-void SplitPolicy::note_cut(const SegmentId& id, size_t ops, bool is_split) {
-  if (known_.size() >= kKnownMax) known_.clear();
-  if (ops > 0 && known_.insert(id).second) generation_.new_ops += ops;
+void SplitPolicy::note_cut(size_t ops, bool is_new, bool is_split) {
+  if (is_new) generation_.new_ops += ops;
   generation_.ops += ops;
   generation_.splits += is_split;
   if (!is_split) end_generation();

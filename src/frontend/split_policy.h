@@ -8,9 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
-#include <unordered_set>
-
-#include "moai/ids.h"
 
 namespace moai::frontend {
 
@@ -21,9 +18,9 @@ class SplitPolicy {
   // Active only: an operator joined `ops_before` others in the open segment. `signature`: of all
   // that decides its plan. True: the segment should end before it.
   bool note_op(uint64_t signature, size_t ops_before);
-  // A segment of `ops` operators was cut. is_split: by this policy or because it was full, not by
-  // the program.
-  void note_cut(const SegmentId& id, size_t ops, bool is_split);
+  // A segment of `ops` operators was cut and handed over. is_new: the server did not know it.
+  // is_split: cut by this policy or because it was full, not by the program.
+  void note_cut(size_t ops, bool is_new, bool is_split);
 
  private:
   void end_generation();
@@ -31,7 +28,7 @@ class SplitPolicy {
 
   // Between two cuts of the program.
   struct Generation {
-    uint64_t ops = 0, new_ops = 0;  // the latter in segments that were not known
+    uint64_t ops = 0, new_ops = 0;  // the latter in new segments
     uint64_t splits = 0;
   };
   // An operator is steady when every other generation since its first had it.
@@ -48,7 +45,6 @@ class SplitPolicy {
   uint32_t rest_ = 0, next_rest_ = 64;  // generations without a try
   bool is_run_steady_ = false;          // what the open segment is made of
   size_t run_ = 0;
-  std::unordered_set<SegmentId, SegmentIdHash> known_;
   std::unordered_map<uint64_t, Seen> seen_;  // by signature
 };
 

@@ -24,42 +24,23 @@ struct Tail {
   Tail(const wire::Segment& segment, size_t op);
 };
 
-uint32_t entries_of(uint64_t word) {  // of a list of numbers
-  const auto payload = static_cast<uint64_t>(wire::payload_of(word));
-  const auto count = static_cast<uint32_t>(payload);
-  return payload >> 40 & 1 ? std::min(count, 1u) : count;
-}
-
 Tail::Tail(const wire::Segment& segment, size_t op) {
   uint32_t at = op == 0 ? 0 : segment.op_end[op - 1];
   while (at < segment.op_end[op]) {
     const uint64_t word = segment.words[at++];
-    const auto count = static_cast<uint32_t>(wire::payload_of(word));
-    switch (wire::tag_of(word)) {
-      case wire::Tag::tensor_list:
-      case wire::Tag::integer_list:
-      case wire::Tag::real_list: at += count; break;
-      case wire::Tag::integer_wide:
-      case wire::Tag::real: at++; break;
-      case wire::Tag::scalar_int:
-      case wire::Tag::scalar_real:
-      case wire::Tag::scalar_bool: lifted++; break;
-      case wire::Tag::scalar_list: lifted += entries_of(word); break;
-      case wire::Tag::rng:
-        rng = lifted;
-        lifted += 2;
-        break;
-      case wire::Tag::outputs:
-        for (uint32_t i = 0; i < count; i++) {
-          const uint64_t t = segment.words[at++];
-          if (wire::tag_of(t) == wire::Tag::tensor)
-            outputs.push_back(wire::TensorArg{wire::slot_of(t), wire::view_of(t)});
-          else
-            outputs.push_back(std::nullopt);
-        }
-        break;
-      default: break;
+    const auto behind = static_cast<uint32_t>(wire::words_behind(word));
+    if (wire::tag_of(word) == wire::Tag::rng) rng = lifted;
+    lifted += static_cast<uint32_t>(wire::lifted_by(word));
+    if (wire::tag_of(word) == wire::Tag::outputs) {
+      for (uint32_t i = 0; i < behind; i++) {
+        const uint64_t t = segment.words[at + i];
+        if (wire::tag_of(t) == wire::Tag::tensor)
+          outputs.push_back(wire::TensorArg{wire::slot_of(t), wire::view_of(t)});
+        else
+          outputs.push_back(std::nullopt);
+      }
     }
+    at += behind;
   }
 }
 

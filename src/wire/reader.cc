@@ -101,17 +101,14 @@ std::optional<ScalarArg> ArgReader::scalar() {
 std::vector<ScalarArg> ArgReader::scalars(size_t* count) {
   std::vector<ScalarArg> out;
   if (count) *count = 0;
-  auto payload = static_cast<uint64_t>(payload_of(take(Tag::scalar_list)));
+  const ScalarList list = scalar_list_of(take(Tag::scalar_list));
   if (failed_) return out;
-  size_t n = payload & 0xffffffff;
-  Tag kind = static_cast<Tag>(payload >> 32 & 0xff);
-  if (count) *count = n;
-  size_t entries = payload >> 40 & 1 ? (n ? 1 : 0) : n;
-  for (size_t i = 0; i < entries; i++) {
+  if (count) *count = list.count;
+  for (size_t i = 0; i < list.entries; i++) {
     ScalarArg s;
-    s.kind = kind == Tag::scalar_int    ? ScalarArg::Kind::integer
-             : kind == Tag::scalar_bool ? ScalarArg::Kind::boolean
-                                        : ScalarArg::Kind::real;
+    s.kind = list.kind == Tag::scalar_int    ? ScalarArg::Kind::integer
+             : list.kind == Tag::scalar_bool ? ScalarArg::Kind::boolean
+                                             : ScalarArg::Kind::real;
     s.is_lifted = true;
     s.index = (*scalar_index_)++;
     out.push_back(s);

@@ -45,6 +45,43 @@ constexpr uint64_t make_word(Tag tag, int64_t payload = 0) {
 constexpr uint64_t make_tensor(uint32_t slot, uint32_t view) {
   return make_word(Tag::tensor, static_cast<int64_t>(uint64_t{view} << 28 | slot));
 }
+
+// Words that stand behind the first of an argument, as a peer says: negative or beyond the op if it
+// lies.
+constexpr int64_t words_behind(uint64_t word) {
+  switch (tag_of(word)) {
+    case Tag::integer_wide:
+    case Tag::real: return 1;
+    case Tag::tensor_list:
+    case Tag::integer_list:
+    case Tag::real_list:
+    case Tag::outputs: return payload_of(word);
+    default: return 0;
+  }
+}
+// What a scalar_list says.
+struct ScalarList {
+  uint64_t count = 0, entries = 0;  // numbers that are meant; those in `scalars`
+  Tag kind = Tag::none;             // of an entry
+};
+constexpr ScalarList scalar_list_of(uint64_t word) {
+  const auto payload = static_cast<uint64_t>(payload_of(word));
+  const uint64_t count = payload & 0xffffffff;
+  const bool is_uniform = payload >> 40 & 1;
+  return {count, is_uniform && count > 1 ? 1 : count, static_cast<Tag>(payload >> 32 & 0xff)};
+}
+// Entries of `scalars` that an argument takes.
+constexpr uint64_t lifted_by(uint64_t word) {
+  switch (tag_of(word)) {
+    case Tag::scalar_int:
+    case Tag::scalar_real:
+    case Tag::scalar_bool: return 1;
+    case Tag::scalar_list: return scalar_list_of(word).entries;
+    case Tag::rng: return 2;
+    default: return 0;
+  }
+}
+
 constexpr uint32_t slot_of(uint64_t word) { return (word >> 8) & 0xfffffff; }
 constexpr uint32_t view_of(uint64_t word) { return (word >> 36) & 0xfffffff; }
 

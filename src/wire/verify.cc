@@ -86,24 +86,27 @@ class Verifier {
   }
 
   Status check_word(uint64_t word) {
-    int64_t n = payload_of(word);
+    const int64_t behind = words_behind(word);
+    if (behind < 0 || behind > end_ - at_) return bad(op_, "has a list that is longer than the op");
+    const uint32_t begin = at_;
+    at_ += static_cast<uint32_t>(behind);
     switch (tag_of(word)) {
       case Tag::none:
-      case Tag::integer: return {};
+      case Tag::integer:
+      case Tag::integer_wide:
+      case Tag::integer_list:
+      case Tag::real:
+      case Tag::real_list: return {};
       case Tag::tensor: return check_tensor(word);
       case Tag::tensor_list:
-      case Tag::outputs: return check_list(n);
-      case Tag::integer_wide:
-      case Tag::real: return skip(1);
-      case Tag::integer_list:
-      case Tag::real_list: return skip(n);
+      case Tag::outputs: return check_tensors(begin);
       case Tag::scalar_int:
       case Tag::scalar_real:
-      case Tag::scalar_bool: return lift(1);
-      case Tag::rng: return lift(2);
+      case Tag::scalar_bool:
+      case Tag::rng: return lift(lifted_by(word));
       case Tag::scalar_list: return check_scalar_list(word);
       case Tag::text:
-        if (n < 0 || static_cast<uint64_t>(n) >= s_.texts.size())
+        if (static_cast<uint64_t>(payload_of(word)) >= s_.texts.size())
           return bad(op_, "has a text that is not there");
         return {};
     }
@@ -119,10 +122,9 @@ class Verifier {
     return {};
   }
 
-  Status check_list(int64_t n) {
-    if (n < 0 || n > end_ - at_) return bad(op_, "has a list that is longer than the op");
-    for (int64_t i = 0; i < n; i++) {
-      uint64_t word = s_.words[at_++];
+  Status check_tensors(uint32_t begin) {  // to at_
+    for (uint32_t at = begin; at < at_; at++) {
+      uint64_t word = s_.words[at];
       if (tag_of(word) == Tag::none) continue;
       if (tag_of(word) != Tag::tensor)
         return bad(op_, "has a tensor list with something else in it");
@@ -132,22 +134,16 @@ class Verifier {
   }
 
   Status check_scalar_list(uint64_t word) {
-    auto payload = static_cast<uint64_t>(payload_of(word));
-    uint64_t n = payload & 0xffffffff;
-    Tag kind = static_cast<Tag>(payload >> 32 & 0xff);
-    if (kind != Tag::scalar_int && kind != Tag::scalar_real && kind != Tag::scalar_bool)
+    const ScalarList list = scalar_list_of(word);
+    if (list.kind != Tag::scalar_int && list.kind != Tag::scalar_real &&
+        list.kind != Tag::scalar_bool)
       return bad(op_, "has a list of numbers of unknown kind");
-    if (n > kSegmentSlotsMax) return bad(op_, "has a list of numbers that is too long");
-    return lift(payload >> 40 & 1 ? (n ? 1 : 0) : static_cast<int64_t>(n));
+    if (list.count > kSegmentSlotsMax) return bad(op_, "has a list of numbers that is too long");
+    return lift(list.entries);
   }
 
-  Status skip(int64_t n) {
-    if (n < 0 || n > end_ - at_) return bad(op_, "has a list that is longer than the op");
-    at_ += static_cast<uint32_t>(n);
-    return {};
-  }
-  Status lift(int64_t n) {
-    scalars_ += static_cast<uint64_t>(n);
+  Status lift(uint64_t n) {
+    scalars_ += n;
     if (scalars_ > s_.scalar_count) return bad(op_, "lifts more values than the segment says");
     return {};
   }

@@ -46,13 +46,14 @@ class LocalSession final : public Session {
     return MemoryInfo{std::stoull(variable("MOAI_LOCAL_MEMORY", "17179869184")), 0, 0};
   }
 
-  Status submit(const wire::Segment& segment, wire::Execute execute, Cut cut) override {
+  Status submit(const wire::Segment& segment, wire::Execute execute, Cut cut,
+                bool& is_new) override {
     std::lock_guard lock(mutex_);
     MOAI_RETURN_IF_ERROR(use());
     counters_.steps += cut == Cut::step;
     if (segment.op_count()) {
-      bool is_known = ++seen_[segment.id] > 1;
-      (is_known ? counters_.segments_reused : counters_.segments_compiled)++;
+      is_new = ++seen_[segment.id] == 1;
+      (is_new ? counters_.segments_compiled : counters_.segments_reused)++;
       MOAI_RETURN_IF_ERROR(test::replay(segment, execute, &storages_));
     }
     for (uint64_t id : execute.deaths) storages_.erase(id);

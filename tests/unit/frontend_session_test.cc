@@ -46,7 +46,8 @@ wire::Execute execute_of(const wire::Segment& s, uint64_t input = 1) {
 
 Status run(Session& session, uint64_t id = 1, uint64_t input = 1, Cut cut = Cut::whole) {
   wire::Segment s = segment_of(id);
-  return session.submit(s, execute_of(s, input), cut);
+  bool is_new = false;
+  return session.submit(s, execute_of(s, input), cut, is_new);
 }
 
 std::vector<std::byte> pattern(size_t bytes) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <catch2/catch.hpp>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,7 +17,9 @@ class FakeSession : public Session {
   bool is_connected() const override { return true; }
   StatusOr<bool> supports(const std::string&, DType) override { return true; }
   StatusOr<MemoryInfo> memory() override { return MemoryInfo{}; }
-  Status submit(const wire::Segment& segment, wire::Execute execute, Cut cut) override {
+  Status submit(const wire::Segment& segment, wire::Execute execute, Cut cut,
+                bool& is_new) override {
+    is_new = known.insert({segment.id.lo, segment.id.hi}).second;
     if (keep) segments.push_back(segment);
     last_id = segment.id;
     executes.push_back(std::move(execute));
@@ -49,6 +52,7 @@ class FakeSession : public Session {
   bool keep = true;
   Status fail;
   SegmentId last_id;
+  std::set<std::pair<uint64_t, uint64_t>> known;
   std::vector<wire::Segment> segments;
   std::vector<wire::Execute> executes;
   std::vector<Cut> cuts;

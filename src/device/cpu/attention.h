@@ -119,6 +119,32 @@ class Attention {
   int64_t bias_strides_[4] = {};
 };
 
+// What both forward kernels leave of a query: the last two operands.
+template <class T>
+class AttentionRows {
+ public:
+  explicit AttentionRows(const LibraryKernel& k)
+      : out_(k.operands[k.operands.size() - 2]), lse_(k.operands.back()) {}
+
+  // Of query `at`, counted over batch, heads and queries: row / sum, and the logarithm of the sum
+  // of exponentials, which is above `shift`. `row`, of `width` values, is overwritten.
+  void write(const VectorOps& v, std::span<char* const> buffers, int64_t at, T* row, int64_t width,
+             T shift, T sum) const {
+    for (int64_t f = 0; f < width; f++)
+      row[f] = sum == 0 ? std::numeric_limits<T>::quiet_NaN() : row[f] / sum;
+    const size_t out = buffers.size() - 2;
+    GemmType<T>::narrow(
+        v, out_.dtype, row,
+        buffers[out] + (out_.offset + at * width) * static_cast<int64_t>(size_of(out_.dtype)),
+        width);
+    reinterpret_cast<float*>(buffers[out + 1])[lse_.offset + at] =
+        static_cast<float>(shift + std::log(sum));
+  }
+
+ private:
+  const Operand out_, lse_;
+};
+
 template <class T>
 T Attention<T>::scores(const PackedMatrix<T>& keys_packed, const PackedMatrix<T>& q_panel,
                        std::span<char* const> buffers, int64_t b, int64_t h, int64_t first,

@@ -7,8 +7,7 @@ namespace {
 template <class T>
 class SdpaKernel : public Kernel {
  public:
-  SdpaKernel(const LibraryKernel& k, const Target& target)
-      : a_(k, target, 0, 3), out_(k.operands[k.operands.size() - 2]), lse_(k.operands.back()) {
+  SdpaKernel(const LibraryKernel& k, const Target& target) : a_(k, target, 0, 3), out_(k) {
     const int64_t nr = a_.gemm.nr;
     blocks_ = (a_.queries + nr - 1) / nr;
     // Few heads: several tasks a head, each packing the keys again.
@@ -75,23 +74,16 @@ class SdpaKernel : public Kernel {
       a_.rows.multiply(s, mask, seen, s);
     }
     a_.multiply_panel(values, a_.value_width, packed_keys, s, seen, o);
-    const int64_t at = (b * a_.heads + h) * a_.queries + first,
-                  size = static_cast<int64_t>(size_of(out_.dtype));
-    const size_t out = buffers.size() - 2;
+    const int64_t at = (b * a_.heads + h) * a_.queries + first;
     for (int64_t i = 0; i < n; i++) {
-      for (int64_t f = 0; f < a_.value_width; f++)
-        row[f] = sum[i] == 0 ? std::numeric_limits<T>::quiet_NaN() : o[f * nr + i] / sum[i];
-      GemmType<T>::narrow(a_.v, out_.dtype, row,
-                          buffers[out] + (out_.offset + (at + i) * a_.value_width) * size,
-                          a_.value_width);
-      reinterpret_cast<float*>(buffers[out + 1])[lse_.offset + at + i] =
-          static_cast<float>(shift[i] + std::log(sum[i]));
+      for (int64_t f = 0; f < a_.value_width; f++) row[f] = o[f * nr + i];
+      out_.write(a_.v, buffers, at + i, row, a_.value_width, shift[i], sum[i]);
     }
   }
 
   static constexpr int kPanelMax = 64;
   const Attention<T> a_;
-  const Operand out_, lse_;
+  const AttentionRows<T> out_;
   int64_t blocks_ = 0, parts_ = 1;
 };
 

@@ -12,11 +12,7 @@ constexpr int64_t kBlock = 128;  // keys that are widened, or whose values are s
 class SdpaRowsKernel : public Kernel {
  public:
   SdpaRowsKernel(const LibraryKernel& k, const Target& target)
-      : a_(k, target, 0, 3),
-        out_(k.operands[k.operands.size() - 2]),
-        lse_(k.operands.back()),
-        heads_(a_.heads / a_.groups),
-        rows_(heads_ * a_.queries) {
+      : a_(k, target, 0, 3), out_(k), heads_(a_.heads / a_.groups), rows_(heads_ * a_.queries) {
     const int64_t sizes[kParts] = {
         rows_ * a_.width, rows_ * a_.keys, rows_ * a_.value_width,
         a_.value_width,   a_.keys,         kBlock * std::max(a_.width, a_.value_width)};
@@ -87,7 +83,9 @@ class SdpaRowsKernel : public Kernel {
         a_.v.add_f32(w.part, w.out + r * a_.value_width, a_.value_width);
       }
     }
-    for (int64_t r = 0; r < rows_; r++) write(buffers, b, g, r, w, shift[r], sum[r]);
+    for (int64_t r = 0; r < rows_; r++)
+      out_.write(a_.v, buffers, (b * a_.heads + head_of(g, r)) * a_.queries + r % a_.queries,
+                 w.out + r * a_.value_width, a_.value_width, shift[r], sum[r]);
   }
 
   // The row's scores become their exponentials above `shift`; a key that its query does not see
@@ -111,22 +109,8 @@ class SdpaRowsKernel : public Kernel {
     std::fill_n(s + seen, a_.keys - seen, 0.0f);
   }
 
-  void write(std::span<char* const> buffers, int64_t b, int64_t g, int64_t r, const Work& w,
-             float shift, float sum) const {
-    const int64_t at = (b * a_.heads + head_of(g, r)) * a_.queries + r % a_.queries;
-    float* row = w.out + r * a_.value_width;
-    for (int64_t f = 0; f < a_.value_width; f++)
-      row[f] = sum == 0 ? std::numeric_limits<float>::quiet_NaN() : row[f] / sum;
-    const size_t out = buffers.size() - 2;
-    GemmType<float>::narrow(a_.v, out_.dtype, row,
-                            buffers[out] + (out_.offset + at * a_.value_width) *
-                                               static_cast<int64_t>(size_of(out_.dtype)),
-                            a_.value_width);
-    reinterpret_cast<float*>(buffers[out + 1])[lse_.offset + at] = shift + std::log(sum);
-  }
-
   const Attention<float> a_;
-  const Operand out_, lse_;
+  const AttentionRows<float> out_;
   const int64_t heads_;  // of a group
   const int64_t rows_;   // queries of a group
   static constexpr int kParts = 6;
