@@ -34,6 +34,7 @@ struct Stubs final : torch::profiler::impl::ProfilerStubs {
 
 }  // namespace
 
+// NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks): PyTorch keeps it to the end.
 void register_profiler() { torch::profiler::impl::registerCUDAMethods(new Stubs()); }
 
 }  // namespace moai::bridge
