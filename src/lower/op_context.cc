@@ -1,7 +1,6 @@
 // What the lowering of one op sees.
 #include "src/lower/op_context.h"
 
-#include <algorithm>
 #include <string>
 
 #include "src/lower/replay.h"
