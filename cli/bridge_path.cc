@@ -7,6 +7,8 @@
 #include <system_error>
 #include <utility>
 
+#include "cli/carried_bridge.h"
+
 namespace moai::cli {
 
 namespace fs = std::filesystem;
@@ -51,9 +53,8 @@ StatusOr<BridgePath> find_bridge() {
   bool has_module = !torch_versions(modules).empty() || std::getenv("MOAI_BRIDGE") != nullptr;
   if (fs::is_directory(source / "moai_torch", error) && has_module)
     return BridgePath{source, modules};
-  return Status{StatusCode::not_found,
-                "the PyTorch bridge is not in " + (folder / "python").string() +
-                    "; build it with -Dfrontend=enabled, or name its folder in MOAI_PYTHON_DIR"};
+  MOAI_ASSIGN_OR_RETURN(const fs::path unpacked, unpack_bridge());
+  return BridgePath{unpacked, unpacked / "moai_torch/lib"};
 }
 
 }  // namespace moai::cli

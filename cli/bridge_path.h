@@ -13,7 +13,7 @@ struct BridgePath {
 };
 
 // MOAI_PYTHON_DIR, else `python` beside the binary, else the source tree that the binary was built
-// in.
+// in, else what the binary carries, unpacked.
 StatusOr<BridgePath> find_bridge();
 // "2.13", "2.14": the PyTorch versions that the folder has a module for.
 std::vector<std::string> torch_versions(const std::string& modules);

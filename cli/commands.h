@@ -14,6 +14,8 @@ void add_run(CLI::App& app, int& status);
 void add_smi(CLI::App& app, int& status);
 void add_doctor(CLI::App& app, int& status);
 void add_replay(CLI::App& app, int& status);
+void add_cache(CLI::App& app, int& status);
+void add_update(CLI::App& app, int& status);
 void add_version(CLI::App& app, int& status);
 void add_worker(CLI::App& app, int& status);
 

@@ -61,13 +61,15 @@ PythonChoice choose_python(const std::string& named) {
   return {found.empty() ? "python3" : found, "from PATH"};
 }
 
+bool run_python(const std::string& python, const std::string& code, std::string& line) {
+  return first_line(shell_word(python) + " -c " + shell_word(code) + " 2>/dev/null", line);
+}
+
 Finding check_torch(const std::string& named_python) {
   PythonChoice python = choose_python(named_python);
-  std::string program = shell_word(python.program),
-              which = python.program + " (" + python.origin + ")";
+  std::string which = python.program + " (" + python.origin + ")";
   std::string version, torch;
-  if (!first_line(program + " -c 'import platform; print(platform.python_version())' 2>/dev/null",
-                  version))
+  if (!run_python(python.program, "import platform; print(platform.python_version())", version))
     return {Grade::bad, "python", which + " does not run",
             std::string("install Python 3, or ") + kOther};
   std::string found = which + ", Python " + version;
@@ -76,7 +78,7 @@ Finding check_torch(const std::string& named_python) {
   if (bridge.ok()) known = torch_versions(bridge->modules);
   const std::string fits = known.empty() ? "2.13" : known.front();
   std::string install = "pip install torch==" + fits + ".* for it, or " + std::string(kOther);
-  if (!first_line(program + " -c 'import torch; print(torch.__version__)' 2>/dev/null", torch))
+  if (!run_python(python.program, "import torch; print(torch.__version__)", torch))
     return {Grade::bad, "pytorch", found + ": it has no PyTorch", install};
   found += ", PyTorch " + torch;
   for (const std::string& fit : known)

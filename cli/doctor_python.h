@@ -13,6 +13,9 @@ struct PythonChoice {
 // The one that is named, else that of VIRTUAL_ENV, ./.venv, or PATH.
 PythonChoice choose_python(const std::string& named);
 
+// Whether `python -c code` ended well and within a minute, and the first line that it printed.
+bool run_python(const std::string& python, const std::string& code, std::string& line);
+
 Finding check_torch(const std::string& named_python);
 
 }  // namespace moai::cli

@@ -15,7 +15,9 @@ namespace {
 std::vector<std::string> words_of(int argc, char** argv) {
   std::vector<std::string> words;
   const char* slash = std::strrchr(argv[0], '/');
-  if (std::strcmp(slash ? slash + 1 : argv[0], "moreh-smi") == 0) words.push_back("smi");
+  const char* name = slash ? slash + 1 : argv[0];
+  if (std::strcmp(name, "moreh-smi") == 0) words.push_back("smi");
+  if (std::strcmp(name, "update-moreh") == 0) words.push_back("update");
   words.insert(words.end(), argv + 1, argv + argc);
   if (!words.empty() && words[0] == "help") {
     words[0] = "--help";
@@ -34,7 +36,8 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", MOAI_VERSION, "Print the version and exit");
   int status = 0;
   using namespace moai::cli;
-  for (auto add : {add_run, add_serve, add_smi, add_doctor, add_replay, add_version, add_worker})
+  for (auto add : {add_run, add_serve, add_smi, add_doctor, add_replay, add_cache, add_update,
+                   add_version, add_worker})
     add(app, status);
   for (CLI::App* command : app.get_subcommands({}))
     if (!command->get_group().empty()) command->group("Commands");

@@ -35,6 +35,8 @@ constexpr const char* kNumbers[] = {
     "worker_mappings",
     "peak_bytes",
     "compiled_graphs",
+    "planning_ms",
+    "idle_after_reads_ms",
 };
 
 Json nothing() {
@@ -42,7 +44,8 @@ Json nothing() {
   for (const char* key : kNumbers) stats[key] = uint64_t{0};
   stats["transport"] = "";
   for (const char* key : {"notes", "hints"}) stats[key] = Json::array();
-  for (const char* key : {"reads", "fallbacks"}) stats[key] = Json::object();
+  for (const char* key : {"reads", "reads_before_backward", "new_segments", "fallbacks"})
+    stats[key] = Json::object();
   return stats;
 }
 
@@ -72,8 +75,10 @@ std::vector<Process> processes_of(const std::string& lines) {
   return processes;
 }
 
-// Processes may run one after the other, so their peaks are not added.
-bool is_peak(const std::string& key) { return key.starts_with("peak_"); }
+// Processes may run one after the other, so their peaks are not added; nor is when something was.
+bool is_largest(const std::string& key) {
+  return key.starts_with("peak_") || key.starts_with("last_");
+}
 
 void add_number(const std::string& key, Json& sum, const Json& value) {
   if (!sum.is_number_unsigned() || !value.is_number_unsigned()) {
@@ -81,7 +86,7 @@ void add_number(const std::string& key, Json& sum, const Json& value) {
     return;
   }
   auto a = sum.get<uint64_t>(), b = value.get<uint64_t>();
-  sum = is_peak(key) ? std::max(a, b) : a + b;
+  sum = is_largest(key) ? std::max(a, b) : a + b;
 }
 
 // A list of different texts: "tcp", "tcp; shm, same host".

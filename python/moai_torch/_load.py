@@ -2,6 +2,7 @@
 import collections
 import ctypes
 import os
+import platform
 import re
 
 import torch
@@ -21,6 +22,10 @@ def _modules():
 
 def load():
     """Returns the loaded library, or raises RuntimeError with what to do."""
+    system, machine = platform.system(), platform.machine()
+    if (system, machine) != ("Linux", "x86_64"):
+        raise RuntimeError(f"a client of moai runs Linux on x86_64, and this is {system} on {machine}. "
+                           "Run the program on such a machine; nothing else about it has to change.")
     modules = _modules()
     version = tuple(int(x) for x in torch.__version__.split(".")[:2])
     try:

@@ -34,6 +34,8 @@ class StatsLines {
   // path: that of a StatsFile; empty: nobody wants to be told.
   explicit StatsLines(std::string path) : path_(std::move(path)) {}
 
+  bool is_wanted() const { return !path_.empty(); }
+
   Status begin();
   // Whether this very process began, not the one that it is a fork of.
   bool has_begun() const;

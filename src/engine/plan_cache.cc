@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "src/base/clock.h"
+
 namespace moai::engine {
 
 namespace {
@@ -51,6 +53,7 @@ StatusOr<CompiledPlan*> PlanCache::compile(const wire::Segment& segment,
     std::sort(all.begin(), all.end());
     all.erase(std::unique(all.begin(), all.end()), all.end());
   }
+  const uint64_t begin_ns = now_ns();
   MOAI_ASSIGN_OR_RETURN(compiled->plan, compiler_(segment, compiled->live_out));
   if (compiled->plan.programs.size() != 1)
     return internal_error("[plan] a plan for one device has " +
@@ -63,6 +66,7 @@ StatusOr<CompiledPlan*> PlanCache::compile(const wire::Segment& segment,
   compiled->kernels = program.kernels.size();
   compiled->bytes = bytes_of(program);
   compiled->last_use = ++clock_;
+  planning_ns_ += now_ns() - begin_ns;
   plans_built_++;
   kernels_built_ += compiled->kernels;
   bytes_ += compiled->bytes;

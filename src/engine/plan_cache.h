@@ -42,6 +42,7 @@ class PlanCache {
   uint64_t plans_built() const { return plans_built_; }
   uint64_t kernels_built() const { return kernels_built_; }
   uint64_t hits() const { return hits_; }
+  uint64_t planning_ns() const { return planning_ns_; }
   uint64_t bytes() const { return bytes_; }
   // Segments that have a plan.
   size_t size() const { return plans_.size(); }
@@ -55,7 +56,7 @@ class PlanCache {
   Compiler compiler_;
   uint64_t bytes_max_;
   uint64_t bytes_ = 0, clock_ = 0;
-  uint64_t plans_built_ = 0, kernels_built_ = 0, hits_ = 0;
+  uint64_t plans_built_ = 0, kernels_built_ = 0, hits_ = 0, planning_ns_ = 0;
   std::unordered_map<SegmentId, Variants, SegmentIdHash> plans_;
 };
 

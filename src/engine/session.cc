@@ -314,6 +314,7 @@ Status Session::queue_done() {
   done.plans_built = executor_.plans().plans_built();
   done.kernels_built = executor_.plans().kernels_built();
   done.plan_hits = executor_.plans().hits();
+  done.planning_ns = executor_.plans().planning_ns();
   done.run_allocations = counters.run_allocations;
   done.frames_received = line_.connection().counters().frames_received;
   done.allocations = memory_counts.allocations.load(std::memory_order_relaxed);

@@ -60,6 +60,8 @@ struct Recorder::State {
   std::atomic<bool> wants_cut{false};
 
   SplitPolicy policy;
+  std::unique_ptr<RecompileReasons> reasons;  // [cut_mutex]; null: nobody asks
+  uint64_t steps = 0;                         // [cut_mutex]
   // What the open segment was before the last op, kept while the policy is active.
   struct Mark {
     Hash128 hash;
@@ -343,6 +345,14 @@ void Recorder::record(const RecordedOp& op) {
   s.ops_recorded.fetch_sub(1, std::memory_order_relaxed);
 }
 
+void Recorder::explain_segments() { state_->reasons = std::make_unique<RecompileReasons>(); }
+
+std::map<std::string, RecompileReasons::Reason> Recorder::recompile_reasons() const {
+  std::lock_guard order(state_->cut_mutex);
+  return state_->reasons ? state_->reasons->all()
+                         : std::map<std::string, RecompileReasons::Reason>{};
+}
+
 bool Recorder::wants_cut() const { return state_->wants_cut.load(std::memory_order_relaxed); }
 
 uint64_t Recorder::ops_recorded() const {
@@ -383,6 +393,8 @@ Status Recorder::cut(Cut cut) {
     std::lock_guard append(mutex_);
     s.policy.note_cut(ops, is_new, !is_program);
   }
+  if (s.reasons && is_new) s.reasons->note(s.closed, s.steps);
+  s.steps += cut == Cut::step;
   return early.ok() ? submitted : early;
 }
 

@@ -7,6 +7,7 @@
 // together, when it is cut, so they are consecutive whatever was uploaded between two records.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -14,6 +15,7 @@
 #include <string_view>
 #include <utility>
 
+#include "src/frontend/recompile_reasons.h"
 #include "src/frontend/session.h"
 #include "src/wire/segment.h"
 
@@ -106,6 +108,10 @@ class Recorder {
   // without lock.
   void died(Storage*) noexcept;
   uint64_t ops_recorded() const;
+
+  // From now on keeps why segments were new. Before anything is recorded.
+  void explain_segments();
+  std::map<std::string, RecompileReasons::Reason> recompile_reasons() const;
 
  private:
   struct State;

@@ -149,6 +149,8 @@ Status SessionClient::hand_over(const wire::Segment& segment, wire::Execute& exe
   }
   // A part that has to be planned is worth a frame of its own, and a server that wakes.
   if (cut == Cut::part && !is_new) return {};
+  if (idle_since_ns_ != 0)
+    counters_.idle_after_reads_ns += now_ns() - std::exchange(idle_since_ns_, 0);
   unfinished_.push_back(driver_->seq());
   return driver_->flush();
 }
@@ -276,6 +278,7 @@ Status SessionClient::read(uint64_t storage, const wire::View& view, std::span<s
       out.size() <= kInlineBytesMax ? read_inline(message, out) : read_through_window(message, out);
   answers_.erase(message.tag);
   if (status.ok()) counters_.bytes_down += out.size();
+  if (unfinished_.empty()) idle_since_ns_ = now_ns();
   return status;
 }
 

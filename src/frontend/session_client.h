@@ -81,6 +81,7 @@ class SessionClient : public Session {
   uint64_t live_bytes_ = 0, peak_bytes_ = 0;
   SessionCounters counters_;
   uint64_t captured_since_ns_ = 0;  // the last submit's end
+  uint64_t idle_since_ns_ = 0;      // 0: the server may have work
 };
 
 }  // namespace moai::frontend

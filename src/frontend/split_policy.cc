@@ -6,7 +6,7 @@
 namespace moai::frontend {
 namespace {
 
-constexpr size_t kRunMin = 4;            // known operators that are worth a segment
+constexpr size_t kRunMin = 2;            // known operators that are worth a segment
 constexpr uint64_t kGenerationMin = 16;  // operators; below that a plan costs little
 constexpr int kScoreMax = 8;
 constexpr int kJudgedGenerations = 16;

@@ -224,6 +224,7 @@ void read(In<fb::Done>& in, Done& m) {
   m.frames_received = in->frames_received();
   m.allocations = in->allocations();
   m.mappings = in->mappings();
+  m.planning_ns = in->planning_ns();
 }
 
 void read(In<fb::Data>& in, Data& m) {

@@ -121,6 +121,7 @@ struct Done {
   // Of the whole worker since it began: frames that came, calls of malloc and of mmap
   // (src/base/memory_counts.h).
   uint64_t frames_received = 0, allocations = 0, mappings = 0;
+  uint64_t planning_ns = 0;  // from segments to loaded plans
 };
 struct Data {
   uint64_t tag = 0;

@@ -166,3 +166,38 @@ def test_the_line_that_waits_is_named(world):
     one = told(world, "for i in range(5):\n    y = use()\n\nz = torch.ones(3, device='cuda')\nfor i in range(7):\n    z.sum().item()\n")
     assert sorted(one.stats["reads"].values())[-1] == 7, one.stats["reads"]
     assert "7 values" in one.err and any(".py:" in line for line in one.stats["reads"]), one.err
+
+
+def test_reads_between_forward_and_backward_are_told_apart(world):
+    code = """
+x = torch.ones(4, 4, device='cuda'); w = torch.ones(4, 4, device='cuda', requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=0.1)
+for _ in range(3):
+    optimizer.zero_grad()
+    loss = (x @ w).square().mean()
+    loss.item()  # the eighth line: before its backward
+    loss.backward()
+    optimizer.step()
+    loss.item()  # after the step
+    with torch.no_grad(): (x @ w).sum().item()
+"""
+    stats = told(world, code).stats
+    lines = {int(line.rsplit(":", 1)[1]): n for line, n in stats["reads"].items()}
+    before = {int(line.rsplit(":", 1)[1]): n for line, n in stats["reads_before_backward"].items()}
+    first = min(lines)
+    assert lines == {first: 3, first + 3: 3, first + 4: 3}
+    assert before == {first: 3}
+    assert stats["idle_after_reads_ms"] > 0 and stats["planning_ms"] > 0
+
+
+def test_what_made_a_segment_new_is_named(world):
+    code = """
+for n in range(8, 14):
+    (torch.ones(n, 3, device='cuda') * 2).sum().item()
+"""
+    run = told(world, code)
+    reasons = run.stats["new_segments"]
+    assert sum(r["segments"] for r in reasons.values()) == run.stats["segments_compiled"]
+    changed = {what: r for what, r in reasons.items() if r["change"].endswith("12 to 13")}
+    assert changed and all(r["segments"] == 5 for r in changed.values()), reasons
+    assert "12 to 13" in run.err

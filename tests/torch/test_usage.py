@@ -14,7 +14,7 @@ def moai(world, *arguments, **environment):
 
 
 @pytest.mark.parametrize("arguments, says", [
-    (["foo"], ["there is no command \"foo\"", "run, serve, smi, doctor, replay, version"]),
+    (["foo"], ["there is no command \"foo\"", "run, serve, smi, doctor, replay, cache, update, version"]),
     (["srve"], ["\"srve\"", "did you mean serve?"]),
     (["rnu", "python"], ["\"rnu\"", "did you mean run?"]),
     ([], ["name a command", "run, serve, smi"]),

@@ -84,13 +84,59 @@ TEST_CASE("statistics have labels and units") {
   CHECK(text ==
         "moai:\n"
         "  steps                   20\n"
-        "  round trips waited for  46 waits\n"
+        "  round trips waited for  46 waits, 2.3 a step\n"
         "  waited for most         40 values, 2.0 a step, t.py:9\n"
         "                          3 values, 0.1 a step, u.py:2\n"
         "                          2 values, 0.1 a step, u.py:1\n"
         "  data up                 1.50 KiB\n"
-        "  ops run on the client   4 calls (nonzero 3, unique 1)\n"
+        "  ops run on the client   4 calls, 0.2 a step (nonzero 3, unique 1)\n"
         "  transport               shm\n");
+}
+
+TEST_CASE("statistics say why segments were new and what waits and fallbacks cost") {
+  const std::string text = format_stats(R"({"processes":1,"processes_killed":0,"steps":20,
+    "segments_compiled":12,"planning_ms":40,"blocking_round_trips":20,"reads":{"t.py:9":20},
+    "reads_before_backward":{"t.py:9":19},"idle_after_reads_ms":3.5,
+    "new_segments":{"nothing like it before":{"segments":2,"ops":40,"last_step":1,"change":"begins with mm"},
+      "size 1 of operand 2 of bmm":{"segments":10,"ops":60,"last_step":19,"change":"33 to 34"}},
+    "fallbacks":{"fft_r2c":{"calls":5,"bytes":2048,"ms":2.5}}})");
+  CHECK(text ==
+        "moai:\n"
+        "  steps                   20\n"
+        "  segments compiled       12 segments, 0.6 a step\n"
+        "                          10 segments with 60 ops: size 1 of operand 2 of bmm, 33 to 34, "
+        "last in step 19\n"
+        "                          2 segments with 40 ops: nothing like it before, begins with mm, "
+        "last in step 1\n"
+        "  spent planning          40.0 ms\n"
+        "  round trips waited for  20 waits, 1.0 a step\n"
+        "  waited for most         20 values, 1.0 a step, t.py:9, between forward and backward: no "
+        "micro-batches\n"
+        "  ops run on the client   5 calls, 0.2 a step (fft_r2c 5)\n"
+        "                          2.5 ms and 2.00 KiB moved: fft_r2c\n"
+        "  advice                  planning anew took 24.0 ms, most for size 1 of operand 2 of bmm "
+        "(33 to 34): pad it to a few sizes\n");
+}
+
+TEST_CASE("advice is about what costs most, and silent where that is little") {
+  const auto advice_of = [](const std::string& figures) {
+    const std::string text =
+        format_stats(R"({"processes":1,"processes_killed":0,"steps":20,)" + figures + "}");
+    const size_t at = text.find("  advice");
+    return at == std::string::npos ? "" : text.substr(at);
+  };
+  const std::string reads = R"("reads":{"t.py:9":20},"idle_after_reads_ms":)",
+                    fallbacks = R"(,"fallbacks":{"svd":{"calls":1,"bytes":8,"ms":1500}})";
+  CHECK(advice_of(reads + "9.9") == "");
+  CHECK(advice_of(reads + "2000" + fallbacks).find("t.py:9: read after the step") !=
+        std::string::npos);
+  CHECK(advice_of(reads + "20" + fallbacks).find("1.50 s, most of it svd") != std::string::npos);
+  // A first segment is nothing that a program can avoid.
+  CHECK(advice_of(R"("planning_ms":500,"new_segments":{"nothing like it before":{"segments":9,
+    "ops":9,"last_step":1,"change":"begins with mm"}})") == "");
+  CHECK(advice_of(
+            R"("planning_ms":"x","new_segments":7,"reads":[],"fallbacks":{"svd":{"ms":"x"}})") ==
+        "");
 }
 
 TEST_CASE("statistics say who did not tell") {

@@ -115,7 +115,7 @@ TEST_CASE("a steady program is not split") {
 
 TEST_CASE("a program that is new throughout is not split") {
   Program p;
-  for (int64_t i = 0; i < 60; i++) p.step(100 + i, 3, 12);
+  for (int64_t i = 0; i < 60; i++) p.step(100 + i, 1, 12);
   CHECK(p.segments == 1);
   CHECK(run_all(p.session) == p.recorded);
 }

@@ -35,32 +35,66 @@ void add_rows(int64_t k, const float* a, const float* b, int64_t ldb, int64_t n,
         c[i * ldc + j] = mad(a[i * k + p], b[p * ldb + j], c[i * ldc + j]);
 }
 
+// lanes[0, width) += x * y, of constant width so that lanes stay in registers.
+template <int kWidth>
+void add_products(const float* x, const float* y, float* lanes) {
+  for (int q = 0; q < kWidth; q++) lanes[q] = mad(x[q], y[q], lanes[q]);
+}
+// Out of line: inlined, the compiler moves the lanes of all dots one by one.
+template <int kHalf>
+float sum_of(float* lanes) {
+  if constexpr (kHalf > 0) {
+    for (int q = 0; q < kHalf; q++) lanes[q] += lanes[q + kHalf];
+    return sum_of<kHalf / 2>(lanes);
+  }
+  return lanes[0];
+}
+
+// The next kColumns of dots(): their chains are independent, so none waits for the tree of another.
+template <int kRows, int kColumns>
+void dot_columns(int64_t k, const float* a, const float* b, int64_t ldb, float* c, int64_t ldc) {
+  constexpr int kDots = kRows * kColumns;  // row by row
+  float lanes[kDots][kLanes];
+  const auto row = [&](int dot) { return a + dot / kColumns * k; };
+  const auto column = [&](int dot) { return b + dot % kColumns * ldb; };
+#pragma GCC unroll 8
+  for (int dot = 0; dot < kDots; dot++)
+    for (float& lane : lanes[dot]) lane = 0;
+  int64_t p = 0;
+  for (; p + kLanes <= k; p += kLanes)
+#pragma GCC unroll 8
+    for (int dot = 0; dot < kDots; dot++)
+      add_products<kLanes>(row(dot) + p, column(dot) + p, lanes[dot]);
+  int64_t done = 0;  // of the last lanes: a short row is nothing else
+  if (k - p >= 16) {
+#pragma GCC unroll 8
+    for (int dot = 0; dot < kDots; dot++)
+      add_products<16>(row(dot) + p, column(dot) + p, lanes[dot]);
+    done = 16;
+  }
+  if (k - p - done >= 8) {
+    for (int dot = 0; dot < kDots; dot++)
+      add_products<8>(row(dot) + p + done, column(dot) + p + done, lanes[dot] + done);
+    done += 8;
+  }
+  if (p + done < k)
+    for (int dot = 0; dot < kDots; dot++)
+      for (int64_t q = done; p + q < k; q++)
+        lanes[dot][q] = mad(row(dot)[p + q], column(dot)[p + q], lanes[dot][q]);
+#pragma GCC unroll 8
+  for (int dot = 0; dot < kDots; dot++)
+    c[dot / kColumns * ldc + dot % kColumns] = sum_of<kLanes / 2>(lanes[dot]);
+}
+
 // c[i][j] = sum of a[i][p] * b[j * ldb + p], in kLanes chains and a tree.
 template <int kRows>
 void dots(int64_t k, const float* a, const float* b, int64_t ldb, int64_t n, float* c,
           int64_t ldc) {
-  for (int64_t j = 0; j < n; j++, b += ldb) {
-    float lanes[kRows][kLanes] = {};
-    int64_t p = 0;
-    for (; p + kLanes <= k; p += kLanes)
-      for (int i = 0; i < kRows; i++)
-        for (int q = 0; q < kLanes; q++) lanes[i][q] = mad(a[i * k + p + q], b[p + q], lanes[i][q]);
-    int64_t done = 0;  // of the last lanes: a short row is nothing else
-    for (int width = kLanes / 2; width >= 8; width /= 2) {
-      if (k - p - done < width) continue;
-      for (int i = 0; i < kRows; i++)
-        for (int q = 0; q < width; q++)
-          lanes[i][done + q] = mad(a[i * k + p + done + q], b[p + done + q], lanes[i][done + q]);
-      done += width;
-    }
-    for (int i = 0; i < kRows; i++) {
-      for (int64_t q = done; p + q < k; q++)
-        lanes[i][q] = mad(a[i * k + p + q], b[p + q], lanes[i][q]);
-      for (int h = kLanes / 2; h >= 1; h /= 2)
-        for (int q = 0; q < h; q++) lanes[i][q] += lanes[i][q + h];
-      c[i * ldc + j] = lanes[i][0];
-    }
-  }
+  constexpr int kColumns = kRows == 1 ? 4 : kRows == 2 ? 2 : 1;
+  int64_t j = 0;
+  for (; j + kColumns <= n; j += kColumns)
+    dot_columns<kRows, kColumns>(k, a, b + j * ldb, ldb, c + j, ldc);
+  for (; j < n; j++) dot_columns<kRows, 1>(k, a, b + j * ldb, ldb, c + j, ldc);
 }
 
 }  // namespace

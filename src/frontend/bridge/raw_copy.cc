@@ -46,7 +46,7 @@ void read_view(frontend::Storage* source, const wire::View& view, std::span<std:
     std::memset(out.data(), 0, out.size());
     return;
   }
-  runtime().count_read();
+  runtime().reads().note_read();
   throw_if_error(runtime().recorder().read(source, view, out));
 }
 

@@ -10,7 +10,6 @@
 #include "src/base/log.h"
 #include "src/base/stats_lines.h"
 #include "src/frontend/bridge/errors.h"
-#include "src/frontend/bridge/python_line.h"
 
 namespace moai::bridge {
 namespace {
@@ -49,7 +48,9 @@ std::unique_ptr<frontend::Session> new_session(StatsLines& lines) {
 Runtime::Runtime()
     : stats_lines_(variable(kStatsLinesVariable)),
       session_(new_session(stats_lines_)),
-      recorder_(*session_) {
+      recorder_(*session_),
+      reads_(stats_lines_.is_wanted()) {
+  if (stats_lines_.is_wanted()) recorder_.explain_segments();
   is_blocking_ = variable("CUDA_LAUNCH_BLOCKING") == "1";
   refuses_fallback_ =
       (',' + variable("MOAI_REQUIRE") + ',').find(",no-fallback,") != std::string::npos;
@@ -70,6 +71,7 @@ bool has_runtime() { return g_runtime.load() != nullptr; }
 void Runtime::cut(bool is_step) {
   check_usable();
   throw_if_error(recorder_.cut(is_step));
+  if (is_step) reads_.end_step();
 }
 
 void Runtime::synchronize() {
@@ -80,6 +82,7 @@ void Runtime::synchronize() {
 }
 
 void Runtime::after_record() {
+  if (reads_.is_watching()) reads_.note_op();
   if (is_blocking_) return synchronize();
   if (recorder_.wants_cut()) throw_if_error(recorder_.cut_wanted());
 }
@@ -99,20 +102,6 @@ void Runtime::count_fallback(const std::string& op, uint64_t bytes, double milli
 std::map<std::string, FallbackCount> Runtime::fallbacks() const {
   std::lock_guard lock(counts_mutex_);
   return fallbacks_;
-}
-
-void Runtime::count_read() {
-  static const bool is_wanted = std::getenv(kStatsLinesVariable) != nullptr;
-  if (!is_wanted) return;
-  std::string line = python_line();  // takes the GIL: never under the mutex
-  if (line.size() > 3) line = line.substr(2, line.size() - 3);
-  std::lock_guard lock(counts_mutex_);
-  reads_[line.empty() ? "unknown line" : line]++;
-}
-
-std::map<std::string, uint64_t> Runtime::reads() const {
-  std::lock_guard lock(counts_mutex_);
-  return reads_;
 }
 
 uint64_t Runtime::total_memory(bool may_connect) {

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "src/base/stats_lines.h"
+#include "src/frontend/bridge/read_log.h"
 #include "src/frontend/capture.h"
 #include "src/frontend/session.h"
 
@@ -41,9 +42,8 @@ class Runtime {
 
   void count_fallback(const std::string& op, uint64_t bytes, double milliseconds);
   std::map<std::string, FallbackCount> fallbacks() const;
-  // A value that the program waits for; by Python line when somebody wants the statistics.
-  void count_read();
-  std::map<std::string, uint64_t> reads() const;
+  // Values that the program waited for.
+  ReadLog& reads() { return reads_; }
   bool is_fallback_refused() const { return refuses_fallback_; }
   bool is_blocking() const { return is_blocking_; }
 
@@ -65,7 +65,7 @@ class Runtime {
   bool is_blocking_ = false, refuses_fallback_ = false;
   mutable std::mutex counts_mutex_;
   std::map<std::string, FallbackCount> fallbacks_;
-  std::map<std::string, uint64_t> reads_;  // by "train.py:12"
+  ReadLog reads_;
 };
 
 Runtime& runtime();

@@ -24,21 +24,44 @@ std::string quoted(const std::string& s) {
   return out + '"';
 }
 
+std::string milliseconds(uint64_t ns) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3f", static_cast<double>(ns) / 1e6);
+  return text;
+}
+
 std::string fallbacks_json() {
   std::string out;
   for (auto& [op, count] : runtime().fallbacks()) {
-    char ms[32];
-    std::snprintf(ms, sizeof ms, "%.3f", count.milliseconds);
     out += (out.empty() ? "" : ", ") + quoted(op) + ": {\"calls\": " + std::to_string(count.calls) +
-           ", \"bytes\": " + std::to_string(count.bytes) + ", \"ms\": " + ms + "}";
+           ", \"bytes\": " + std::to_string(count.bytes) +
+           ", \"ms\": " + milliseconds(static_cast<uint64_t>(count.milliseconds * 1e6)) + "}";
   }
   return "{" + out + "}";
 }
 
+// Two tables by line.
 std::string reads_json() {
+  std::string reads, before_backward;
+  const auto add = [](std::string& table, const std::string& line, uint64_t count) {
+    if (count != 0)
+      table += (table.empty() ? "" : ", ") + quoted(line) + ": " + std::to_string(count);
+  };
+  for (auto& [line, count] : runtime().reads().lines()) {
+    add(reads, line, count.reads);
+    add(before_backward, line, count.before_backward);
+  }
+  return "\"reads\": {" + reads + "}, \"reads_before_backward\": {" + before_backward + "}";
+}
+
+std::string new_segments_json() {
   std::string out;
-  for (auto& [line, count] : runtime().reads())
-    out += (out.empty() ? "" : ", ") + quoted(line) + ": " + std::to_string(count);
+  for (auto& [what, reason] : runtime().recorder().recompile_reasons())
+    out += (out.empty() ? "" : ", ") + quoted(what) +
+           ": {\"segments\": " + std::to_string(reason.segments) +
+           ", \"ops\": " + std::to_string(reason.ops) +
+           ", \"last_step\": " + std::to_string(reason.last_step) +
+           ", \"change\": " + quoted(reason.change) + "}";
   return "{" + out + "}";
 }
 
@@ -77,7 +100,10 @@ std::string stats_json() {
     out += (first ? "" : ", ") + quoted(note);
     first = false;
   }
-  return out + "], \"reads\": " + reads_json() + ", \"fallbacks\": " + fallbacks_json() + "}";
+  return out + "], \"planning_ms\": " + milliseconds(c.worker.planning_ns) +
+         ", \"idle_after_reads_ms\": " + milliseconds(c.idle_after_reads_ns) + ", " + reads_json() +
+         ", \"new_segments\": " + new_segments_json() + ", \"fallbacks\": " + fallbacks_json() +
+         "}";
 }
 
 }  // namespace moai::bridge
