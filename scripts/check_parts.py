@@ -88,8 +88,9 @@ def torch_part():
 
 
 def second_torch():
-    """The feature groups and the operator sweep on what a plain `pip install torch` brings: a CUDA build, without a GPU.
-    MOAI_SECOND_PYTHON names a Python that has it; else .venv-2.14 is made (5.5 GB)."""
+    """The feature groups and the operator sweep on what a plain `pip install torch` brings: a CUDA build, without a GPU,
+    under a binary that carries the bridges of both. MOAI_SECOND_PYTHON names a Python that has it; else .venv-2.14 is
+    made (5.5 GB)."""
     python = os.environ.get("MOAI_SECOND_PYTHON")
     if not python:
         python = ROOT / ".venv-2.14" / "bin" / "python"
@@ -99,15 +100,18 @@ def second_torch():
             return [0, 1, 0]
     build = "build-second"  # beside build: the binary looks for the Python part next to its folder
     if not (ROOT / build / "build.ninja").exists():
-        if run([BIN / "meson", "setup", build, f"-Dtorch_pythons={python}", "-Dtests=false"], "second-setup.log"):
+        if run([BIN / "meson", "setup", build, f"-Dtorch_pythons={BIN}/python,{python}", "-Dtests=false"], "second-setup.log"):
             return [0, 1, 0]
     if run([BIN / "ninja", "-C", build], "second-build.log", timeout=3600):
         return [0, 1, 0]
     counts = [0, 0, 0]
-    for path in sorted((ROOT / "tests" / "torch" / "features").glob("test_*.py")):
-        result = pytest([path], f"second-{path.stem}", (ROOT / build / "moai", "run", "--local"), env={"OMP_NUM_THREADS": "1"},
-                        options=["-p", "no:cacheprovider"], python=python)
-        print(f"    {path.name}: {result[0]} passed, {result[1]} failed, {result[2]} skipped", flush=True)
+    features = ROOT / "tests" / "torch" / "features"
+    runs = [("first", BIN / "python", features / "test_features.py")]
+    runs += [("second", python, path) for path in sorted(features.glob("test_*.py"))]
+    for which, python, path in runs:
+        result = pytest([path], f"{which}-of-two-{path.stem}", (ROOT / build / "moai", "run", "--local"),
+                        env={"OMP_NUM_THREADS": "1"}, options=["-p", "no:cacheprovider"], python=python)
+        print(f"    {path.name}, {which} PyTorch: {result[0]} passed, {result[1]} failed, {result[2]} skipped", flush=True)
         counts = [a + b for a, b in zip(counts, result)]
     return counts
 

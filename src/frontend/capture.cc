@@ -289,8 +289,7 @@ void Recorder::scalar_bool(bool value) {
 void Recorder::scalar_list(std::span<const uint64_t> bits, wire::Tag kind) {
   bool is_uniform = !bits.empty() &&
                     std::all_of(bits.begin(), bits.end(), [&](uint64_t b) { return b == bits[0]; });
-  uint64_t payload = bits.size() | static_cast<uint64_t>(kind) << 32 | uint64_t{is_uniform} << 40;
-  state_->push(wire::make_word(Tag::scalar_list, static_cast<int64_t>(payload)));
+  state_->push(wire::make_scalar_list(bits.size(), kind, is_uniform));
   auto last = is_uniform ? bits.begin() + 1 : bits.end();
   state_->scalars.insert(state_->scalars.end(), bits.begin(), last);
 }

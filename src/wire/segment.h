@@ -70,6 +70,10 @@ constexpr ScalarList scalar_list_of(uint64_t word) {
   const bool is_uniform = payload >> 40 & 1;
   return {count, is_uniform && count > 1 ? 1 : count, static_cast<Tag>(payload >> 32 & 0xff)};
 }
+constexpr uint64_t make_scalar_list(uint64_t count, Tag kind, bool is_uniform) {
+  const uint64_t payload = count | static_cast<uint64_t>(kind) << 32 | uint64_t{is_uniform} << 40;
+  return make_word(Tag::scalar_list, static_cast<int64_t>(payload));
+}
 // Entries of `scalars` that an argument takes.
 constexpr uint64_t lifted_by(uint64_t word) {
   switch (tag_of(word)) {

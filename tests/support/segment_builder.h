@@ -57,9 +57,7 @@ class SegmentBuilder {
     }
     Op& scalar_bool(bool v) { return word(wire::make_word(wire::Tag::scalar_bool)).lift(v); }
     Op& scalars(const std::vector<double>& list) {
-      word(wire::make_word(wire::Tag::scalar_list,
-                           static_cast<int64_t>(list.size()) |
-                               int64_t{static_cast<int>(wire::Tag::scalar_real)} << 32));
+      word(wire::make_scalar_list(list.size(), wire::Tag::scalar_real, false));
       for (double v : list) lift(std::bit_cast<uint64_t>(v));
       return *this;
     }

@@ -129,14 +129,11 @@ IValue integers_as(const c10::TypePtr& type, Cursor* c, int64_t count) {
   return is_bool ? IValue(flags) : IValue(numbers);
 }
 
-IValue scalars_of(Cursor* c, uint64_t payload) {
-  uint32_t count = static_cast<uint32_t>(payload);
-  Tag kind = static_cast<Tag>(payload >> 32 & 0xff);
-  bool is_uniform = (payload >> 40 & 1) != 0;
+IValue scalars_of(Cursor* c, const wire::ScalarList& said) {
   c10::List<at::Scalar> list;
   IValue value;
-  for (uint32_t i = 0; i < count; i++) {
-    if (i == 0 || !is_uniform) value = number(c, kind);
+  for (uint64_t i = 0; i < said.count; i++) {
+    if (i < said.entries) value = number(c, said.kind);
     list.push_back(value.toScalar());
   }
   return list;
@@ -167,7 +164,7 @@ IValue argument(const c10::Argument& a, Cursor* c) {
     case Tag::scalar_int:
     case Tag::scalar_real:
     case Tag::scalar_bool: return number_as(type, number(c, wire::tag_of(w)));
-    case Tag::scalar_list: return scalars_of(c, static_cast<uint64_t>(payload));
+    case Tag::scalar_list: return scalars_of(c, wire::scalar_list_of(w));
     case Tag::text: return c->segment.texts[static_cast<size_t>(payload)];
     case Tag::rng: return c->generator();
     case Tag::outputs: break;

@@ -9,11 +9,6 @@ using namespace moai::wire;
 
 namespace {
 
-uint64_t scalar_list(uint64_t count, Tag kind, bool is_uniform) {
-  uint64_t payload = count | static_cast<uint64_t>(kind) << 32 | uint64_t{is_uniform} << 40;
-  return make_word(Tag::scalar_list, static_cast<int64_t>(payload));
-}
-
 // y = add(x, x, alpha = 2); then foreach-like op with every kind of word.
 Segment sample() {
   Segment s;
@@ -32,7 +27,7 @@ Segment sample() {
                      make_word(Tag::integer, -5), make_word(Tag::integer_wide), uint64_t{1} << 60,
                      make_word(Tag::integer_list, 2), uint64_t{7}, ~uint64_t{0},
                      make_word(Tag::real), std::bit_cast<uint64_t>(0.5), make_word(Tag::text, 0),
-                     scalar_list(9, Tag::scalar_real, true), make_word(Tag::rng),
+                     make_scalar_list(9, Tag::scalar_real, true), make_word(Tag::rng),
                      make_word(Tag::outputs, 2), make_word(Tag::none), make_tensor(1, 0)})
     s.words.push_back(w);
   s.op_name.push_back(1);
