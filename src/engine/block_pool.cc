@@ -98,6 +98,10 @@ void BlockPool::trim() {
   granted_ = needed;
 }
 
+bool BlockPool::has_room(uint64_t bytes) {
+  return bytes <= granted_ - used_ || bytes <= available_bytes();
+}
+
 uint64_t BlockPool::available_bytes() { return granted_ - used_ + lender_.available(); }
 
 }  // namespace moai::engine

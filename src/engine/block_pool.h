@@ -55,7 +55,10 @@ class BlockPool {
   void trim();
 
   uint64_t used_bytes() const { return used_; }
-  // What a take() could still get: kept, granted and lendable.
+  // Whether that much can be taken. Asks the lender, another process, only if what it granted falls
+  // short.
+  bool has_room(uint64_t bytes);
+  // What a take() could still get: kept, granted and lendable. Asks the lender.
   uint64_t available_bytes();
   uint64_t device_allocations() const { return device_allocations_; }
 

@@ -93,7 +93,7 @@ Status Executor::grant(const Defined& defined, const std::vector<uint64_t>& by_s
   for (const Fresh& fresh : fresh_) wanted += BlockPool::class_bytes(fresh.bytes);
   uint64_t arena_bytes = plan == nullptr ? 0 : plan->arena_bytes;
   if (arena_bytes > arena_.bytes) wanted += BlockPool::class_bytes(arena_bytes) - arena_.bytes;
-  if (wanted > pool_.available_bytes()) return out_of_memory(wanted);
+  if (!pool_.has_room(wanted)) return out_of_memory(wanted);
   Status status = grow(arena_, arena_bytes);
   if (status.ok()) status = grow(parameters_, std::max<uint64_t>(8, execute.scalars.size() * 8));
   for (Fresh& fresh : fresh_) {

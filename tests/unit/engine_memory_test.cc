@@ -72,6 +72,25 @@ TEST_CASE("a block that was put back is taken again without the device") {
   REQUIRE(lender.available() == uint64_t{1} << 30);
 }
 
+TEST_CASE("what was granted is used without asking the lender") {
+  struct CountingLender final : MemoryLender {
+    uint64_t borrow(uint64_t bytes) override { return asked++, bytes; }
+    void give_back(uint64_t) override {}
+    uint64_t available() override { return asked++, 0; }
+    int asked = 0;
+  };
+  HostDevice device;
+  CountingLender lender;
+  BlockPool pool(device, lender);
+  Block block = *pool.take(4096);
+  REQUIRE(lender.asked == 1);
+  REQUIRE(pool.has_room(4096));
+  REQUIRE(lender.asked == 1);
+  REQUIRE_FALSE(pool.has_room(uint64_t{1} << 40));
+  REQUIRE(lender.asked == 2);
+  pool.put(block);
+}
+
 TEST_CASE("kept blocks make room for a block of another size before memory is out") {
   HostDevice device;
   FixedLender lender(1 << 20);

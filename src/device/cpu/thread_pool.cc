@@ -84,7 +84,8 @@ void ThreadPool::take_chunks(int thread) {
                                        std::memory_order_acquire))
       continue;
     call_(context_, end_ - static_cast<int64_t>(static_cast<uint32_t>(ticket)), thread);
-    if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) left_.notify_one();
+    // Thread 0 is the one that waits.
+    if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1 && thread != 0) left_.notify_one();
     ticket = ticket_.load(std::memory_order_acquire);
   }
 }
