@@ -116,6 +116,13 @@ def second_torch():
     return counts
 
 
+def sweep():
+    """The operator sweep in the dtypes that it leaves out in every run."""
+    return pytest([ROOT / "tests" / "torch" / "features" / "test_op_sweep.py"], "sweep", (ROOT / "build" / "moai", "run", "--local"),
+                  env={"OMP_NUM_THREADS": "1", "MOAI_SWEEP_DTYPES": "float16,int32,int16,int8,uint8"},
+                  options=["-p", "no:cacheprovider"])
+
+
 def sanitizer(preset):
     build = f"build/{preset}"
     if not (ROOT / build / "build.ninja").exists():
@@ -168,6 +175,7 @@ SLOW = {
     "tsan": lambda: sanitizer("tsan"),
     "fuzz": fuzz,
     "tidy": tidy,
+    "sweep": sweep,
     "second_torch": second_torch,
     "programs": lambda: pytest([ROOT / "tests/workloads"], "programs", options=["-p", "no:cacheprovider"]),
     "kills": lambda: pytest([ROOT / "tests/torch/test_processes.py"], "kills", options=["-k", "random_kills", "--kills=200"]),

@@ -37,7 +37,7 @@ STRIDE_IS_MEANING = re.compile(r"(as_strided.*|view_as_complex)$")
 NOT_COPYABLE = {"as_strided.partial_views"}  # a window into a larger storage
 HOST_ARGUMENTS = {"tensor_split"}            # wants its indices on the CPU, on any device
 CHANGES_DEVICE = {"to", "cpu", "cuda"}
-STATISTICS_ARE_WIDE = {"native_layer_norm", "native_batch_norm", "_native_batch_norm_legit", "_batch_norm_with_update"}  # f32 for bf16, as on a GPU
+STATISTICS_ARE_WIDE = {"native_layer_norm", "native_batch_norm", "_native_batch_norm_legit", "_batch_norm_with_update"}  # f32 for 16 bits, as on a GPU
 CPU_IS_WRONG = {("renorm", torch.complex64, "gradient")}  # its norm and its abs differ in the last bit: 0 / 0
 SHORT = (torch.bfloat16, torch.float16)
 TOLERANCE = {torch.bfloat16: 3e-2, torch.float16: 2e-2, torch.float32: 2e-4, torch.complex64: 2e-4}
@@ -108,7 +108,7 @@ def assert_same_form(op, got, want, dtype):
         assert is_tensor(g), f"a {type(g).__name__}, not a tensor"
         assert g.shape == w.shape, f"shape {tuple(g.shape)}, not {tuple(w.shape)}"
         assert g.layout == w.layout, f"layout {g.layout}, not {w.layout}"
-        is_wide = op.name in STATISTICS_ARE_WIDE and dtype == torch.bfloat16 and g.dtype == torch.float32
+        is_wide = op.name in STATISTICS_ARE_WIDE and dtype in SHORT and g.dtype == torch.float32
         assert g.dtype == w.dtype or is_wide, f"dtype {g.dtype}, not {w.dtype}"
         if op.name not in CHANGES_DEVICE and g.dim():
             assert g.is_cuda, f"a result on {g.device}"

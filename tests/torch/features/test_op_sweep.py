@@ -1,4 +1,7 @@
-"""Every row of PyTorch's operator database passes all checks, and `fallbacks.txt` is what runs on the client."""
+"""Every row of PyTorch's operator database passes all checks, and `fallbacks.txt` is what runs on the client.
+
+MOAI_SWEEP_DTYPES=NAME,... takes other dtypes than those of every run (`scripts/check slow sweep`).
+"""
 import os
 
 import pytest
@@ -9,7 +12,9 @@ import op_sweep  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not os.environ.get("MOAI_SERVER"), reason="without a server the CPU's kernels decide")
 LISTED = op_sweep.read_list()
-ROWS = [(op, dtype) for op in op_sweep.operators() for dtype in op_sweep.DTYPES if dtype in op.supported_dtypes("cpu")]
+ASKED = os.environ.get("MOAI_SWEEP_DTYPES")
+DTYPES = [getattr(torch, name) for name in ASKED.split(",")] if ASKED else op_sweep.DTYPES
+ROWS = [(op, dtype) for op in op_sweep.operators() for dtype in DTYPES if dtype in op.supported_dtypes("cpu")]
 
 
 @pytest.mark.parametrize("op, dtype", ROWS, ids=lambda v: op_sweep.name_of(v) if hasattr(v, "name") else str(v)[6:])
@@ -24,7 +29,7 @@ def test_row(op, dtype):
 
 
 def test_most_operators_are_native():
-    names = [op_sweep.name_of(op) for op, dtype in ROWS if dtype == torch.float32]
+    names = [op_sweep.name_of(op) for op in op_sweep.operators() if torch.float32 in op.supported_dtypes("cpu")]
     native = [name for name in names if "float32" not in LISTED.get(name, ())]
     assert len(native) >= 0.7 * len(names)
 
