@@ -37,12 +37,14 @@ const OpInfo& backward_info() {
 // Whole where the server has both directions; else PyTorch's composite of matmul and softmax.
 int64_t choose(const Tensor& query, const Tensor& key, const Tensor& value,
                const std::optional<Tensor>&, double, bool, std::optional<double>, bool is_grouped) {
-  bool whole = !is_grouped && query.dim() == 4 && key.dim() == 4 && value.dim() == 4 &&
-               is_expressible(query);
+  bool whole = query.dim() == 4 && key.dim() == 4 && value.dim() == 4 && is_expressible(query);
   // What does not fit the composite refuses in PyTorch's words.
-  for (int64_t d : {0, 1})
-    whole = whole && key.size(d) == query.size(d) && value.size(d) == query.size(d);
-  whole = whole && key.size(3) == query.size(3) && key.size(2) == value.size(2);
+  whole = whole && key.size(0) == query.size(0) && key.size(3) == query.size(3) &&
+          value.sizes().slice(0, 3) == key.sizes().slice(0, 3);
+  if (whole && is_grouped)  // a head of keys and values for a group of the query's heads
+    whole = key.size(1) > 0 && query.size(1) % key.size(1) == 0;
+  else if (whole)
+    whole = key.size(1) == query.size(1);
   if (whole) {
     DType dtype = *dtype_of(query.scalar_type());
     whole = forward_info().is_supported(dtype) && backward_info().is_supported(dtype);

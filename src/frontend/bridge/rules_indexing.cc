@@ -3,6 +3,7 @@
 #include <ATen/MetaFunctions.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/index_select.h>
 #include <ATen/ops/masked_fill.h>
 #include <ATen/ops/result_type.h>
 #include <ATen/ops/stack.h>
@@ -57,6 +58,35 @@ Tensor& masked_fill_(Tensor& self, const Tensor& mask, const at::Scalar& value) 
   return self;
 }
 
+// A copy that is dense, whatever self is.
+bool is_fillable(const Tensor& self, const Tensor& mask) {
+  return mask.scalar_type() == at::kBool && at::are_expandable(self.sizes(), mask.sizes());
+}
+Tensor filled(const Tensor& self, const Tensor& mask) {
+  return at::empty(at::infer_size_dimvector(self.sizes(), mask.sizes()), self.options());
+}
+Tensor masked_fill_number(const Tensor& self, const Tensor& mask, const at::Scalar& value) {
+  if (!is_fillable(self, mask) || (value.isFloatingPoint() && !self.is_floating_point()) ||
+      value.isComplex())
+    return at::masked_fill(self, mask, value);
+  return filled(self, mask);
+}
+Tensor masked_fill(const Tensor& self, const Tensor& mask, const Tensor& value) {
+  if (!is_fillable(self, mask) || value.dim() != 0 || value.scalar_type() != self.scalar_type())
+    return at::masked_fill(self, mask, value);
+  return filled(self, mask);
+}
+
+Tensor index_select(const Tensor& self, int64_t dim, const Tensor& index) {
+  const bool is_regular = self.dim() > 0 && index.dim() == 1 && dim >= -self.dim() &&
+                          dim < self.dim() &&
+                          (index.scalar_type() == at::kLong || index.scalar_type() == at::kInt);
+  if (!is_regular) return at::index_select(self, dim, index);
+  c10::DimVector sizes(self.sizes());
+  sizes[static_cast<size_t>(dim < 0 ? dim + self.dim() : dim)] = index.numel();
+  return at::empty(sizes, self.options());
+}
+
 // PyTorch's rule looks at the first row of the source, which may have none.
 Tensor& index_add_(Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
                    const at::Scalar& alpha) {
@@ -78,6 +108,9 @@ void add_indexing_rules(KernelTable& rules) {
   rules.add("select_backward", &select_backward);
   rules.add("slice_backward", &slice_backward);
   rules.add("masked_fill_.Scalar", &masked_fill_);
+  rules.add("masked_fill.Scalar", &masked_fill_number);
+  rules.add("masked_fill.Tensor", &masked_fill);
+  rules.add("index_select", &index_select);
   rules.add("index_add", &index_add);
   rules.add("index_add_", &index_add_);
 }

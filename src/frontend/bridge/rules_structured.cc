@@ -3,6 +3,8 @@
 #include <ATen/MetaFunctions.h>
 #include <ATen/Operators.h>
 #include <ATen/ScalarOps.h>
+#include <ATen/ops/_safe_softmax.h>
+#include <ATen/ops/empty.h>
 
 #include "src/frontend/bridge/shape_rules.h"
 
@@ -35,6 +37,22 @@ Tensor sub_number(const Tensor& t, const Scalar& s, const Scalar& alpha) {
 }
 Tensor mul_number(const Tensor& t, const Scalar& s) { return at::meta::mul(t, number(s)); }
 Tensor div_number(const Tensor& t, const Scalar& s) { return at::meta::div(t, number(s)); }
+Tensor rsub_number(const Tensor& t, const Scalar& s, const Scalar& alpha) {
+  return at::meta::sub(t, number(s), alpha);
+}
+Tensor remainder_number(const Tensor& t, const Scalar& s) {
+  return at::meta::remainder(t, number(s));
+}
+Tensor fmod_number(const Tensor& t, const Scalar& s) { return at::meta::fmod(t, number(s)); }
+Tensor div_number_mode(const Tensor& t, const Scalar& s, std::optional<std::string_view> mode) {
+  return at::meta::div(t, number(s), mode);
+}
+Tensor safe_softmax(const Tensor& self, int64_t dim, std::optional<at::ScalarType> dtype) {
+  if (!self.is_floating_point()) return at::_safe_softmax(self, dim, dtype);
+  const Tensor of =
+      at::empty(self.sizes(), self.options().dtype(dtype.value_or(self.scalar_type())));
+  return at::meta::_softmax(of, dim, /*half_to_float=*/false);
+}
 Tensor sum_all(const Tensor& t, Dtype dtype) {
   return at::meta::sum(t, at::IntArrayRef{}, false, dtype);
 }
@@ -65,6 +83,11 @@ void add_structured_rules(KernelTable& rules) {
   rules.add("sub.Scalar", &sub_number);
   rules.add("mul.Scalar", &mul_number);
   rules.add("div.Scalar", &div_number);
+  rules.add("rsub.Scalar", &rsub_number);
+  rules.add("remainder.Scalar", &remainder_number);
+  rules.add("fmod.Scalar", &fmod_number);
+  rules.add("div.Scalar_mode", &div_number_mode);
+  rules.add("_safe_softmax", &safe_softmax);
   rules.add("sum", &sum_all);
   rules.add("mean", &mean_all);
   rules.add("max", &extreme_of_all);

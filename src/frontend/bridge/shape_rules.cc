@@ -10,6 +10,7 @@ const c10::KernelFunction* shape_rule_of(std::string_view name) {
     add_network_rules(*r);
     add_indexing_rules(*r);
     add_list_rules(*r);
+    add_pointwise_rules(*r);
     return r;
   }();
   return rules->find(name);

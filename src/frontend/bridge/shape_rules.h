@@ -15,6 +15,7 @@ void add_structured_rules(KernelTable& rules);
 void add_network_rules(KernelTable& rules);
 void add_indexing_rules(KernelTable& rules);
 void add_list_rules(KernelTable& rules);
+void add_pointwise_rules(KernelTable& rules);
 
 // By the operator's name without "aten::": "add_.Tensor". Null: it has no rule here.
 const c10::KernelFunction* shape_rule_of(std::string_view name);

@@ -540,15 +540,16 @@ def test_recurrent_layers(kind):
     module_agrees(kind(4, 5, 2, bidirectional=True), torch.randn(3, 2, 4))
 
 
+@pytest.mark.parametrize("groups", [2, 1])
 @pytest.mark.parametrize("variant", ["plain", "causal", "bias", "mask"])
-def test_attention(variant):
+def test_attention(variant, groups):
     q, bias = torch.randn(2, 2, 4, 8), torch.randn(2, 2, 4, 4)
 
     def attend(q, k, v, b):
         mask = {"bias": b, "mask": b > -1.0}.get(variant)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=variant == "causal")
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=variant == "causal", enable_gqa=groups != 2)
 
-    both(attend, q, q * 2, q + 1, bias, tolerance=dict(rtol=1e-3, atol=1e-4))
+    both(attend, q, q[:, :groups] * 2, q[:, :groups] + 1, bias, tolerance=dict(rtol=1e-3, atol=1e-4))
 
 
 def test_transformer_layer():
