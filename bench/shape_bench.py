@@ -2,7 +2,7 @@
 decide by them."""
 import harness
 
-PROGRAMS = ("text", "crops", "cache", "branches")
+PROGRAMS = ("text", "crops", "cache", "generate", "branches")
 
 
 def run(args, report):

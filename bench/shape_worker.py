@@ -77,6 +77,43 @@ def cache():
     return step
 
 
+def generate():
+    """Sampling as libraries write it: a mask that grows, rotary positions, groups of heads that share keys, the ten best."""
+    width, heads, groups, size = 64, 4, 2, 16
+    sizes = dict(q=width, k=groups * size, v=groups * size, out=width)
+    blocks = [nn.ModuleDict({**{name: nn.Linear(width, n, bias=False) for name, n in sizes.items()}, "norm": nn.RMSNorm(width),
+                             "gate": nn.Linear(width, 128), "up": nn.Linear(width, 128), "down": nn.Linear(128, width)}).to(device)
+              for _ in range(4)]
+    table, past, token = nn.Embedding(100, width).to(device), [None] * 4, torch.zeros(1, 1, dtype=torch.long, device=device)
+    mask, turns = torch.ones(1, 0, dtype=torch.long, device=device), 10000 ** (-torch.arange(0, size, 2, device=device) / size)
+
+    def rotated(x, cos, sin):
+        a, b = x.chunk(2, -1)
+        return x * cos + torch.cat((-b, a), -1) * sin
+
+    @torch.no_grad()
+    def step():
+        nonlocal token, mask
+        x, mask = table(token), torch.cat((mask, mask.new_ones(1, 1)), 1)
+        angles = (mask.sum(1)[:, None, None] - 1) * turns
+        cos, sin = (f(torch.cat((angles, angles), -1))[:, None] for f in (torch.cos, torch.sin))
+        is_seen = mask[:, None, None].bool()
+        for i, b in enumerate(blocks):
+            y = b["norm"](x)
+            q, k, v = (b[name](y).view(1, 1, -1, size).transpose(1, 2) for name in "qkv")
+            q, k = rotated(q, cos, sin), rotated(k, cos, sin)
+            if past[i] is not None:
+                k, v = torch.cat([past[i][0], k], 2), torch.cat([past[i][1], v], 2)
+            past[i] = (k, v)
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=is_seen, enable_gqa=True)
+            x = x + b["out"](y.transpose(1, 2).reshape(1, 1, width))
+            x = x + b["down"](F.silu(b["gate"](x)) * b["up"](x))
+        best, places = (x[:, -1] @ table.weight.t()).topk(10)
+        token = places.gather(1, torch.multinomial(best.softmax(-1), 1))
+        return token.item()
+    return step
+
+
 def branches():
     """What comes next depends on what was computed: three decisions a step."""
     net = nn.Sequential(nn.Linear(64, 256), nn.Tanh(), nn.Linear(256, 64))
@@ -90,7 +127,7 @@ def branches():
     return trained(net, loss)
 
 
-step = {"text": text, "crops": crops, "cache": cache, "branches": branches}[program]()
+step = {"text": text, "crops": crops, "cache": cache, "generate": generate, "branches": branches}[program]()
 
 
 def steps(count):
