@@ -24,6 +24,7 @@ import moai_torch
 LIST = pathlib.Path(__file__).with_name("fallbacks.txt")
 DTYPES = (torch.float32, torch.bfloat16, torch.int64, torch.bool, torch.float64, torch.complex64)
 LISTED_DTYPES = DTYPES[:4]  # complex numbers are not computed on the server
+LISTED_NAMES = [str(d).removeprefix("torch.") for d in LISTED_DTYPES]
 CHECKS = ("forward", "gradient", "strided", "inplace", "out")
 SAMPLES = 6
 # Draw numbers or leave memory as it is: compared by shape and dtype only.
@@ -273,12 +274,14 @@ def read_list():
 
 
 def write_list(rows):
-    by_name = collections.defaultdict(list)
+    known = {name_of(op) for op in operators()}
+    by_name = collections.defaultdict(list, {name: [d for d in LISTED_NAMES if d in dtypes] for name, dtypes in read_list().items()
+                                             if name not in known})  # what another PyTorch has
     for name, dtype, outcomes in rows:
         if dtype in LISTED_DTYPES and any(o.fallbacks for o in outcomes):
             by_name[name].append(str(dtype).removeprefix("torch."))
     header = ("# Operators of PyTorch's database that run on the client, and the dtypes for which they do. Complex numbers always do.\n"
-              "# The list may only shrink. Written by op_sweep.py --write-list.\n")
+              "# Of all PyTorch versions that have a bridge. The list may only shrink. Written by op_sweep.py --write-list.\n")
     LIST.write_text(header + "".join(f"{name}: {' '.join(dtypes)}\n" for name, dtypes in sorted(by_name.items())))
 
 
