@@ -12,9 +12,14 @@ from processes import MOAI, ROOT
 READY = "import time, torch; x = torch.ones(2, device='cuda'); print(x.sum().item(), flush=True)\n"
 
 
-def start(world, *command, **kw):
+def hear_hangups():
+    """The tests themselves may run under nohup, which children inherit."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def start(world, *command):
     return subprocess.Popen(command, env=world.env, text=True, cwd=ROOT, start_new_session=True, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kw)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=hear_hangups)
 
 
 def test_nohup_survives_its_terminal(world):
