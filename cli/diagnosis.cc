@@ -167,7 +167,7 @@ std::string reasons_of_new_segments(const Json& stats) {
     const Json& reason = reasons[i].value;
     char step[48];
     std::snprintf(step, sizeof step, ", last in step %.0f", number_of(reason, "last_step"));
-    text += line_of("", count_text(number_of(reason, "segments"), "segment") + " with " +
+    text += line_of("", count_text(number_of(reason, "segments"), "new segment") + " with " +
                             count_text(reasons[i].weight, "op") + ": " + reasons[i].name + ", " +
                             text_of(reason, "change") + step);
   }

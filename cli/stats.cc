@@ -21,6 +21,7 @@ constexpr Row kRows[] = {
     {"told", "processes added up", ""},
     {"steps", "steps", ""},
     {"ops_recorded", "ops recorded", "ops"},
+    {"segments_resized", "segments resized", "segments"},
     {"segments_compiled", "segments compiled", "segments", reasons_of_new_segments},
     {"planning_ms", "spent planning", "ms"},
     {"segments_reused", "segments reused", "segments"},

@@ -19,6 +19,7 @@ constexpr const char* kNumbers[] = {
     "bytes_up",
     "bytes_down",
     "segments_compiled",
+    "segments_resized",
     "segments_reused",
     "frames_sent",
     "frames_received",

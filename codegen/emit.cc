@@ -21,8 +21,6 @@ ir::ValueId base_of(const ir::Graph& g, ir::ValueId v) {
 
 namespace {
 
-constexpr uint64_t kPartAlignBytes = 16;
-
 class Emitter {
  public:
   Emitter(const ir::Graph& g, const std::vector<Group>& groups)
@@ -137,7 +135,8 @@ class Emitter {
   // wants it elsewhere.
   bool can_be_part(ir::ValueId v, uint64_t at) const {
     const ir::Node* n = g_.def(v);
-    if (!n || is_part_[index_of(v)] || is_output_[index_of(v)] || at % kPartAlignBytes != 0)
+    if (!n || is_part_[index_of(v)] || is_output_[index_of(v)] ||
+        at % size_of(g_.type(v).dtype) != 0)  // v may be of a wider type than the whole
       return false;
     NodeClass c = class_of(g_, *n);
     return c != NodeClass::generator && (c != NodeClass::view || is_copied_[index_of(v)]);

@@ -19,18 +19,22 @@ struct PlanValue {
   // output and has no parts.
   int32_t part_of = -1;
   uint64_t part_at = 0;
+  bool operator==(const PlanValue&) const = default;
 };
 struct PlanUse {
   uint32_t value;
   bool is_write;
+  bool operator==(const PlanUse&) const = default;
 };
 struct PlanAlias {
   uint32_t output, input;  // positions in uses
   bool must;               // partial write: share, or copy first
+  bool operator==(const PlanAlias&) const = default;
 };
 struct PlanKernel {
   std::vector<PlanUse> uses;
   std::vector<PlanAlias> aliases;
+  bool operator==(const PlanKernel&) const = default;
 };
 
 // Where each value lies. Bindings: [0, slot count) input or updated storages by slot; fresh

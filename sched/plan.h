@@ -27,6 +27,7 @@ struct Plan {
       written_slots;  // storages that it writes (fresh ones and updates), ascending
   uint32_t scalar_count = 0;
   std::vector<uint8_t> scalar_is_real;
+  bool is_resized = false;  // its kernels come from plans of other sizes
 };
 
 std::string print(const Plan&);          // for --dump=plan

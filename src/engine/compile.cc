@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "src/base/log.h"
-#include "src/engine/assemble.h"
+#include "src/engine/kernel_list.h"
+#include "src/engine/plan_families.h"
 #include "src/engine/program_text.h"
 #include "src/ir/text.h"
 #include "src/ir/verify.h"
@@ -33,6 +36,37 @@ void write_dump(const DumpOptions& dump, const wire::Segment& segment, const cha
   }
 }
 
+StatusOr<sched::Plan> compile(const wire::Segment& segment, std::span<const uint32_t> live_out,
+                              const DumpOptions& dump, PlanFamilies& families) {
+  const auto list = [&](const wire::Segment& s) -> StatusOr<KernelList> {
+    MOAI_ASSIGN_OR_RETURN(ir::Graph graph, lower::lower(s, live_out));
+#ifdef MOAI_VERIFY_GRAPHS
+    MOAI_RETURN_IF_ERROR(ir::verify(graph));
+#endif
+    if (dump.graph) write_dump(dump, s, "graph", ir::print(graph));
+    return list_kernels(graph);
+  };
+  if (!dump.any()) {
+    if (std::optional<KernelList> kernels = families.find(segment, live_out, list)) {
+#ifdef MOAI_VERIFY_GRAPHS
+      MOAI_ASSIGN_OR_RETURN(KernelList expected, list(segment));
+      if (differ_in_numbers(*kernels, std::move(expected)))
+        return internal_error("[plan] kernels worked out from other sizes have wrong numbers");
+#endif
+      MOAI_ASSIGN_OR_RETURN(sched::Plan plan, place(*std::move(kernels)));
+      plan.is_resized = true;
+      return plan;
+    }
+  }
+  MOAI_ASSIGN_OR_RETURN(KernelList kernels, list(segment));
+  MOAI_ASSIGN_OR_RETURN(sched::Plan plan, place(std::move(kernels)));
+  if (dump.plan) write_dump(dump, segment, "plan", sched::print(plan));
+  if (dump.kernel)
+    for (const sched::RankProgram& program : plan.programs)
+      write_dump(dump, segment, "kernel", print_kernels(program.program));
+  return plan;
+}
+
 }  // namespace
 
 StatusOr<DumpOptions> parse_dump(std::string_view text) {
@@ -57,19 +91,11 @@ StatusOr<DumpOptions> parse_dump(std::string_view text) {
   return dump;
 }
 
-StatusOr<sched::Plan> compile(const wire::Segment& segment, std::span<const uint32_t> live_out,
-                              const DumpOptions& dump) {
-  MOAI_ASSIGN_OR_RETURN(ir::Graph graph, lower::lower(segment, live_out));
-#ifdef MOAI_VERIFY_GRAPHS
-  MOAI_RETURN_IF_ERROR(ir::verify(graph));
-#endif
-  if (dump.graph) write_dump(dump, segment, "graph", ir::print(graph));
-  MOAI_ASSIGN_OR_RETURN(sched::Plan plan, assemble(graph));
-  if (dump.plan) write_dump(dump, segment, "plan", sched::print(plan));
-  if (dump.kernel)
-    for (const sched::RankProgram& program : plan.programs)
-      write_dump(dump, segment, "kernel", print_kernels(program.program));
-  return plan;
+Compiler make_compiler(DumpOptions dump) {
+  return [dump = std::move(dump), families = std::make_shared<PlanFamilies>()](
+             const wire::Segment& segment, std::span<const uint32_t> live_out) {
+    return compile(segment, live_out, dump, *families);
+  };
 }
 
 }  // namespace moai::engine

@@ -1,12 +1,11 @@
-// Segment -> plan: lower, then assemble. Prints what --dump asks for on the way.
+// Segment -> plan: lower, list the kernels, place them; or the kernels of other sizes of it,
+// placed. Prints what --dump asks for on the way.
 #pragma once
-#include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
 
-#include "sched/plan.h"
-#include "src/wire/segment.h"
+#include "moai/status.h"
+#include "src/engine/plan_cache.h"
 
 namespace moai::engine {
 
@@ -19,7 +18,7 @@ struct DumpOptions {
 };
 StatusOr<DumpOptions> parse_dump(std::string_view text);
 
-StatusOr<sched::Plan> compile(const wire::Segment& segment, std::span<const uint32_t> live_out,
-                              const DumpOptions& dump);
+// For one session. With a dump every segment is lowered: there is a graph to print.
+Compiler make_compiler(DumpOptions dump);
 
 }  // namespace moai::engine

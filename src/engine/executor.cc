@@ -36,7 +36,8 @@ StatusOr<CompiledPlan*> Executor::plan_for(const Defined& defined, const wire::E
   if (trace_)
     trace_("compile", begin, now_ns(),
            std::to_string(defined.segment.op_count()) + " ops, " +
-               (plan.ok() ? std::to_string((*plan)->kernels) + " kernels"
+               (plan.ok() ? std::to_string((*plan)->kernels) + " kernels" +
+                                ((*plan)->plan.is_resized ? ", from other sizes" : "")
                           : plan.status().to_string()));
   return plan;
 }

@@ -67,7 +67,7 @@ StatusOr<CompiledPlan*> PlanCache::compile(const wire::Segment& segment,
   compiled->bytes = bytes_of(program);
   compiled->last_use = ++clock_;
   planning_ns_ += now_ns() - begin_ns;
-  plans_built_++;
+  (compiled->plan.is_resized ? plans_resized_ : plans_built_)++;
   kernels_built_ += compiled->kernels;
   bytes_ += compiled->bytes;
   if (is_widest && variants.size() > kVariantsMax) {

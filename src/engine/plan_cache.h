@@ -39,7 +39,9 @@ class PlanCache {
   // Compiles and keeps it. A segment has at most kVariantsMax plans; then one that covers all sets.
   StatusOr<CompiledPlan*> compile(const wire::Segment& segment, std::span<const uint32_t> live_out);
 
+  // Plans made in full, and plans whose kernels come from those of other sizes.
   uint64_t plans_built() const { return plans_built_; }
+  uint64_t plans_resized() const { return plans_resized_; }
   uint64_t kernels_built() const { return kernels_built_; }
   uint64_t hits() const { return hits_; }
   uint64_t planning_ns() const { return planning_ns_; }
@@ -56,7 +58,7 @@ class PlanCache {
   Compiler compiler_;
   uint64_t bytes_max_;
   uint64_t bytes_ = 0, clock_ = 0;
-  uint64_t plans_built_ = 0, kernels_built_ = 0, hits_ = 0, planning_ns_ = 0;
+  uint64_t plans_built_ = 0, plans_resized_ = 0, kernels_built_ = 0, hits_ = 0, planning_ns_ = 0;
   std::unordered_map<SegmentId, Variants, SegmentIdHash> plans_;
 };
 

@@ -91,9 +91,10 @@ StatusOr<ReplayResult> replay(const std::string& path, const ReplayOptions& opti
   SessionOptions session;
   session.memory_bytes = options.memory_bytes;
   session.trace_path = options.trace_path;
-  session.compiler = [&result](const wire::Segment& segment, std::span<const uint32_t> live_out) {
+  session.compiler = [&result, compile = make_compiler({})](const wire::Segment& segment,
+                                                            std::span<const uint32_t> live_out) {
     uint64_t begin = now_ns();
-    StatusOr<sched::Plan> plan = compile(segment, live_out, {});
+    StatusOr<sched::Plan> plan = compile(segment, live_out);
     result.plan_ns += now_ns() - begin;
     result.planned_ops += segment.op_count();
     return plan;

@@ -312,6 +312,7 @@ Status Session::queue_done() {
   done.peak_bytes = std::max(counters.peak_bytes, done.live_bytes);
   done.queue_depth = static_cast<uint32_t>(line_.depth());
   done.plans_built = executor_.plans().plans_built();
+  done.plans_resized = executor_.plans().plans_resized();
   done.kernels_built = executor_.plans().kernels_built();
   done.plan_hits = executor_.plans().hits();
   done.planning_ns = executor_.plans().planning_ns();

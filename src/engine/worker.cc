@@ -32,9 +32,7 @@ StatusOr<SessionOptions> session_options(const WorkerOptions& options, Superviso
   SessionOptions session;
   session.memory_bytes = options.memory_bytes;
   MOAI_ASSIGN_OR_RETURN(DumpOptions dump, parse_dump(from_environment("MOAI_DUMP")));
-  session.compiler = [dump](const wire::Segment& segment, std::span<const uint32_t> live_out) {
-    return compile(segment, live_out, dump);
-  };
+  session.compiler = make_compiler(std::move(dump));
   for (const lower::SupportedOp& op : lower::supported_ops()) {
     session.op_names.push_back(op.name);
     session.op_dtype_masks.push_back(op.dtype_mask);

@@ -56,14 +56,14 @@ struct SessionOptions {
 struct WorkerCounters {
   uint64_t frames_received = 0, plans_built = 0, kernels_built = 0, plan_hits = 0;
   uint64_t allocations = 0, mappings = 0;  // calls of malloc and of mmap
-  uint64_t planning_ns = 0;
+  uint64_t planning_ns = 0, plans_resized = 0;
 };
 
 // Counters of `moai run --stats`; all since the process began.
 struct SessionCounters {
   uint64_t steps = 0, ops_recorded = 0, views = 0, blocking_round_trips = 0;
   uint64_t bytes_up = 0, bytes_down = 0;
-  uint64_t segments_compiled = 0, segments_reused = 0;  // unknown at their cut, known
+  uint64_t segments_new = 0, segments_reused = 0;  // unknown at their cut, known
   uint64_t frames_sent = 0, frames_received = 0;
   uint64_t waits_read = 0, waits_sync = 0, waits_upload = 0, waits_run_ahead = 0, waits_memory = 0;
   // From the end of a read that left the server without work to the next work for it.

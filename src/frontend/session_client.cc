@@ -135,7 +135,7 @@ Status SessionClient::hand_over(const wire::Segment& segment, wire::Execute& exe
   SpanScope sending(driver_->trace(), "send", "frames of a segment");
   book_.bind(execute, is_new);
   if (is_new) {
-    counters_.segments_compiled++;
+    counters_.segments_new++;
     uint64_t begin_ns = now_ns();
     std::vector<wire::Bytes> pieces = encode_pieces(segment);
     driver_->trace().span("encode", begin_ns, now_ns(), "a new segment");

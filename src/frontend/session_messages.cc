@@ -71,8 +71,9 @@ void SessionClient::on_done(const wire::Done& done) {
   while (!unfinished_.empty() && unfinished_.front() <= done_seq_) unfinished_.pop_front();
   live_bytes_ = done.live_bytes;
   peak_bytes_ = done.peak_bytes;
-  counters_.worker = {done.frames_received, done.plans_built, done.kernels_built, done.plan_hits,
-                      done.allocations,     done.mappings,    done.planning_ns};
+  counters_.worker = {done.frames_received, done.plans_built,  done.kernels_built,
+                      done.plan_hits,       done.allocations,  done.mappings,
+                      done.planning_ns,     done.plans_resized};
   for (auto [id, ns] : done.events) {
     if (event_ns_.insert_or_assign(id, ns).second) event_order_.push_back(id);
     if (event_order_.size() <= kEventsMax) continue;

@@ -225,6 +225,7 @@ void read(In<fb::Done>& in, Done& m) {
   m.allocations = in->allocations();
   m.mappings = in->mappings();
   m.planning_ns = in->planning_ns();
+  m.plans_resized = in->plans_resized();
 }
 
 void read(In<fb::Data>& in, Data& m) {

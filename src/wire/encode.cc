@@ -100,7 +100,8 @@ void build(Builder& b, const Done& m) {
   auto f2 = column<uint64_t>(b, m.events, [](const auto& event) { return event.second; });
   b.Finish(fb::CreateDone(b, m.seq, m.busy_ns, m.live_bytes, m.peak_bytes, m.queue_depth, f1, f2,
                           m.plans_built, m.kernels_built, m.plan_hits, m.run_allocations,
-                          m.frames_received, m.allocations, m.mappings, m.planning_ns));
+                          m.frames_received, m.allocations, m.mappings, m.planning_ns,
+                          m.plans_resized));
 }
 
 void build(Builder& b, const Data& m) {

@@ -121,7 +121,8 @@ struct Done {
   // Of the whole worker since it began: frames that came, calls of malloc and of mmap
   // (src/base/memory_counts.h).
   uint64_t frames_received = 0, allocations = 0, mappings = 0;
-  uint64_t planning_ns = 0;  // from segments to loaded plans
+  uint64_t planning_ns = 0;    // from segments to loaded plans
+  uint64_t plans_resized = 0;  // from plans of other sizes; not among plans_built
 };
 struct Data {
   uint64_t tag = 0;

@@ -5,7 +5,7 @@
 #include <map>
 #include <random>
 
-#include "src/engine/assemble.h"
+#include "src/engine/kernel_list.h"
 #include "tests/support/reference_device.h"
 
 namespace moai::test {
@@ -63,6 +63,11 @@ StatusOr<std::vector<Tensor>> run_plan(const ir::Graph& graph, const sched::Plan
 
 namespace {
 
+StatusOr<sched::Plan> plan_of(const ir::Graph& graph) {
+  MOAI_ASSIGN_OR_RETURN(engine::KernelList list, engine::list_kernels(graph));
+  return engine::place(std::move(list));
+}
+
 bool is_close(double a, double b, double tolerance) {
   if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && std::isnan(b);
   if (std::isinf(a) || std::isinf(b)) return a == b;
@@ -72,13 +77,17 @@ bool is_close(double a, double b, double tolerance) {
 }  // namespace
 
 std::string compare(const ir::Graph& graph, double tolerance, uint64_t seed) {
+  auto plan = plan_of(graph);
+  return plan.ok() ? compare(graph, *plan, tolerance, seed) : "plan: " + plan.status().to_string();
+}
+
+std::string compare(const ir::Graph& graph, const sched::Plan& plan, double tolerance,
+                    uint64_t seed) {
   std::vector<Tensor> inputs = random_inputs(graph, seed);
   auto want = ir::eval(graph, inputs);
   if (!want.ok()) return "eval: " + want.status().to_string();
-  auto plan = engine::assemble(graph);
-  if (!plan.ok()) return "assemble: " + plan.status().to_string();
-  auto got = run_plan(graph, *plan, inputs);
-  if (!got.ok()) return "run: " + got.status().to_string() + "\n" + sched::print(*plan);
+  auto got = run_plan(graph, plan, inputs);
+  if (!got.ok()) return "run: " + got.status().to_string() + "\n" + sched::print(plan);
   for (size_t o = 0; o < want->size(); o++) {
     const Tensor &a = (*got)[o], &b = (*want)[o];
     for (int64_t i = 0; i < a.type.shape.numel(); i++) {
@@ -88,14 +97,14 @@ std::string compare(const ir::Graph& graph, double tolerance, uint64_t seed) {
       if (!is_same)
         return "output " + std::to_string(o) + ", element " + std::to_string(i) + ": got " +
                std::to_string(ir::get_real(a, i)) + ", want " + std::to_string(ir::get_real(b, i)) +
-               "\n" + sched::print(*plan);
+               "\n" + sched::print(plan);
     }
   }
   return "";
 }
 
 int kernel_count(const ir::Graph& graph) {
-  auto plan = engine::assemble(graph);
+  auto plan = plan_of(graph);
   return plan.ok() ? static_cast<int>(plan->programs[0].program.commands.size()) : -1;
 }
 

@@ -17,8 +17,10 @@ std::vector<ir::Tensor> random_inputs(const ir::Graph& graph, uint64_t seed);
 StatusOr<std::vector<ir::Tensor>> run_plan(const ir::Graph& graph, const sched::Plan& plan,
                                            const std::vector<ir::Tensor>& inputs);
 
-// "" when the compiled graph gives what eval() gives, else what differs. tolerance: relative and
-// absolute.
+// "" when the plan gives what eval() gives, else what differs. tolerance: relative and absolute.
+std::string compare(const ir::Graph& graph, const sched::Plan& plan, double tolerance,
+                    uint64_t seed = 1);
+// Likewise of the graph's own plan.
 std::string compare(const ir::Graph& graph, double tolerance, uint64_t seed = 1);
 
 // Commands of the compiled graph; -1 when it does not compile.

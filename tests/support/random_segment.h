@@ -14,7 +14,10 @@ namespace moai::testing {
 
 class RandomSegment {
  public:
-  explicit RandomSegment(std::span<const uint8_t> bytes) : bytes_(bytes) {}
+  // large: the size of a quarter of all dimensions. The same bytes make the same choices with
+  // another.
+  explicit RandomSegment(std::span<const uint8_t> bytes, int64_t large = 3)
+      : bytes_(bytes), large_(large) {}
 
   wire::Segment make() {
     static const std::vector<lower::SupportedOp> kOps = lower::supported_ops();
@@ -42,7 +45,10 @@ class RandomSegment {
     constexpr DType kMost[] = {DType::f32, DType::f32, DType::i64, DType::bf16};
     const DType t = pick(3) ? kMost[pick(4)] : static_cast<DType>(pick(kDTypeCount));
     Shape sizes;
-    for (int i = pick(5); i > 0; i--) sizes.push_back(pick(4));
+    for (int i = pick(5); i > 0; i--) {
+      const int size = pick(4);
+      sizes.push_back(size == 3 ? large_ : size);
+    }
     TensorArg made = pick(2) ? b_.input(t, sizes) : b_.fresh(t, sizes);
     if (pick(4) == 0 && sizes.rank() > 1) {
       Shape strides = contiguous_strides(sizes);
@@ -87,6 +93,7 @@ class RandomSegment {
   }
 
   std::span<const uint8_t> bytes_;
+  int64_t large_;
   size_t at_ = 0;
   SegmentBuilder b_;
   std::vector<TensorArg> tensors_;

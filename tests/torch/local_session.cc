@@ -53,7 +53,7 @@ class LocalSession final : public Session {
     counters_.steps += cut == Cut::step;
     if (segment.op_count()) {
       is_new = ++seen_[segment.id] == 1;
-      (is_new ? counters_.segments_compiled : counters_.segments_reused)++;
+      (is_new ? counters_.segments_new : counters_.segments_reused)++;
       MOAI_RETURN_IF_ERROR(test::replay(segment, execute, &storages_));
     }
     for (uint64_t id : execute.deaths) storages_.erase(id);

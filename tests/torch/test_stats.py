@@ -197,7 +197,7 @@ for n in range(8, 14):
 """
     run = told(world, code)
     reasons = run.stats["new_segments"]
-    assert sum(r["segments"] for r in reasons.values()) == run.stats["segments_compiled"]
+    assert sum(r["segments"] for r in reasons.values()) == run.stats["segments_compiled"] + run.stats["segments_resized"]
     changed = {what: r for what, r in reasons.items() if r["change"].endswith("12 to 13")}
     assert changed and all(r["segments"] == 5 for r in changed.values()), reasons
     assert "12 to 13" in run.err

@@ -16,8 +16,8 @@ TEST_CASE("figures of a program that used no accelerator are all there, and zero
   Json sum = sum_of("");
   for (const char* key :
        {"steps", "ops_recorded", "frames_sent", "frames_received", "blocking_round_trips",
-        "bytes_up", "bytes_down", "segments_compiled", "segments_reused", "peak_bytes",
-        "compiled_graphs", "processes", "processes_killed"}) {
+        "bytes_up", "bytes_down", "segments_compiled", "segments_resized", "segments_reused",
+        "peak_bytes", "compiled_graphs", "processes", "processes_killed"}) {
     INFO(key);
     CHECK(sum.at(key) == 0);
   }
@@ -95,7 +95,7 @@ TEST_CASE("statistics have labels and units") {
 
 TEST_CASE("statistics say why segments were new and what waits and fallbacks cost") {
   const std::string text = format_stats(R"({"processes":1,"processes_killed":0,"steps":20,
-    "segments_compiled":12,"planning_ms":40,"blocking_round_trips":20,"reads":{"t.py:9":20},
+    "segments_compiled":8,"segments_resized":4,"planning_ms":40,"blocking_round_trips":20,"reads":{"t.py:9":20},
     "reads_before_backward":{"t.py:9":19},"idle_after_reads_ms":3.5,
     "new_segments":{"nothing like it before":{"segments":2,"ops":40,"last_step":1,"change":"begins with mm"},
       "size 1 of operand 2 of bmm":{"segments":10,"ops":60,"last_step":19,"change":"33 to 34"}},
@@ -103,10 +103,13 @@ TEST_CASE("statistics say why segments were new and what waits and fallbacks cos
   CHECK(text ==
         "moai:\n"
         "  steps                   20\n"
-        "  segments compiled       12 segments, 0.6 a step\n"
-        "                          10 segments with 60 ops: size 1 of operand 2 of bmm, 33 to 34, "
+        "  segments resized        4 segments\n"
+        "  segments compiled       8 segments, 0.4 a step\n"
+        "                          10 new segments with 60 ops: size 1 of operand 2 of bmm, 33 to "
+        "34, "
         "last in step 19\n"
-        "                          2 segments with 40 ops: nothing like it before, begins with mm, "
+        "                          2 new segments with 40 ops: nothing like it before, begins with "
+        "mm, "
         "last in step 1\n"
         "  spent planning          40.0 ms\n"
         "  round trips waited for  20 waits, 1.0 a step\n"

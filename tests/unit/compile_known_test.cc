@@ -246,6 +246,11 @@ TEST_CASE("A concat of values that are made here copies nothing") {
   ValueId others[] = {q.input({2, 4}), y, q.input({2, 4}), y, q.b.unary(Prim::neg, y)};
   q.output(q.b.concat(others, 0));
   check(q, 5);
+  Recipe odd;  // parts lie at any element, so that the length of the first decides nothing
+  ValueId rows = odd.b.matmul(odd.input({3, 4}), odd.input({4, 3}));
+  ValueId more[] = {rows, odd.b.matmul(odd.input({2, 3}), rows)};
+  odd.output(odd.b.concat(more, 0));
+  check(odd, 2);
 }
 
 namespace {

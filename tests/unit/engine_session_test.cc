@@ -37,9 +37,7 @@ class Pair {
           SessionOptions options;
           options.memory_bytes = memory_bytes;
           options.record_path = record_path;
-          options.compiler = [](const wire::Segment& s, std::span<const uint32_t> live_out) {
-            return compile(s, live_out, {});
-          };
+          options.compiler = make_compiler({});
           options.op_names = {"neg"};
           options.op_dtype_masks = {mask_of(DType::f32)};
           end = Session(std::move(opened->connection), *device, lender, std::move(options)).run();

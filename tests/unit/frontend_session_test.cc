@@ -107,7 +107,7 @@ TEST_CASE("session: a repeat is an Execute with what changed") {
   CHECK_FALSE(e[1].is_whole);
   CHECK(e[1].bindings.empty());
   CHECK(e[2].bindings == std::vector<std::pair<uint32_t, uint64_t>>{{0, 8}});
-  CHECK(session.counters().segments_compiled == 1);
+  CHECK(session.counters().segments_new == 1);
   CHECK(session.counters().segments_reused == 2);
   server.needs_segment = true;
   REQUIRE(run(session).ok());
@@ -362,7 +362,7 @@ TEST_CASE("session: deaths alone travel in an Execute of no segment") {
   REQUIRE(e.size() == 2);
   CHECK(e[0].segment == SegmentId{});
   CHECK(e[0].deaths.size() + e[1].deaths.size() == 40000);
-  CHECK(session.counters().segments_compiled == 0);
+  CHECK(session.counters().segments_new == 0);
 }
 
 TEST_CASE("session: a large new segment that does not fit fails at its own cut") {
@@ -437,7 +437,7 @@ TEST_CASE("session: close says so, is quick, and later calls fail") {
   CHECK(now_ns() - begin < 2'000'000'000);
   CHECK(server.saw(Kind::close));
   CHECK(run(session).code() == StatusCode::unavailable);
-  CHECK(session.counters().segments_compiled == 1);
+  CHECK(session.counters().segments_new == 1);
 }
 
 TEST_CASE("session: in a fork child every call says what to do") {

@@ -95,10 +95,12 @@ TEST_CASE("messages survive the wire") {
   d.allocations = 6;
   d.mappings = 7;
   d.planning_ns = 8;
+  d.plans_resized = 9;
   CHECK(round_trip(d).frames_received == 5);
   CHECK(round_trip(d).allocations == 6);
   CHECK(round_trip(d).mappings == 7);
   CHECK(round_trip(d).planning_ns == 8);
+  CHECK(round_trip(d).plans_resized == 9);
   CHECK(round_trip(d).events == d.events);
   CHECK(round_trip(d).plan_hits == 3);
   OpTable t{{"mm", "add.Tensor"}, {1, 2}};

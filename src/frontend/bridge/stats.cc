@@ -1,6 +1,7 @@
 // What the process did so far, as JSON.
 #include "src/frontend/bridge/stats.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "src/frontend/bridge/allocator.h"
@@ -78,7 +79,9 @@ std::string stats_json() {
   number("blocking_round_trips", c.blocking_round_trips);
   number("bytes_up", c.bytes_up);
   number("bytes_down", c.bytes_down);
-  number("segments_compiled", c.segments_compiled);
+  const uint64_t resized = std::min(c.segments_new, c.worker.plans_resized);
+  number("segments_compiled", c.segments_new - resized);
+  number("segments_resized", resized);
   number("segments_reused", c.segments_reused);
   number("frames_sent", c.frames_sent);
   number("frames_received", c.frames_received);
