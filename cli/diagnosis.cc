@@ -19,19 +19,23 @@ constexpr double kAdviceMs = 10;  // that are not worth a word
 // Of src/frontend/recompile_reasons.cc: what a program cannot avoid.
 constexpr const char* kFirstOfItsKind = "nothing like it before";
 
+// nullptr where there is none.
+const Json* member(const Json& object, const char* key) {
+  if (!object.is_object()) return nullptr;
+  const auto at = object.find(key);
+  return at == object.end() ? nullptr : &*at;
+}
 double number_of(const Json& object, const char* key) {
-  const auto at = object.is_object() ? object.find(key) : object.end();
-  return object.is_object() && at != object.end() && at->is_number() ? at->get<double>() : 0;
+  const Json* value = member(object, key);
+  return value != nullptr && value->is_number() ? value->get<double>() : 0;
 }
-
 std::string text_of(const Json& object, const char* key) {
-  const auto at = object.is_object() ? object.find(key) : object.end();
-  return object.is_object() && at != object.end() && at->is_string() ? at->get<std::string>() : "";
+  const Json* value = member(object, key);
+  return value != nullptr && value->is_string() ? value->get<std::string>() : "";
 }
-
-Json table_of(const Json& stats, const char* key) {
-  const auto at = stats.is_object() ? stats.find(key) : stats.end();
-  return stats.is_object() && at != stats.end() && at->is_object() ? *at : Json::object();
+Json table_of(const Json& object, const char* key) {
+  const Json* value = member(object, key);
+  return value != nullptr && value->is_object() ? *value : Json::object();
 }
 
 struct Entry {
