@@ -53,24 +53,25 @@ PlanFamilies::Kin& PlanFamilies::kin_of(const wire::Segment& segment,
   return at->second;
 }
 
-// The family that the numbers belong to, perhaps a new one; nullptr where there is none.
-PlanFamilies::Family* PlanFamilies::family_of(Kin& kin, const Numbers& numbers) {
+// Where the numbers are in their family, perhaps a new one; nullopt where there is none.
+std::optional<PlanFamilies::Place> PlanFamilies::place_of(Kin& kin, const Numbers& numbers) {
   for (Family& known : kin.families)
-    if (known.curve.position_of(numbers)) return &known;
+    if (auto t = known.curve.position_of(numbers)) return Place{&known, *t};
   if (std::optional<NumberCurve> curve = curve_of(kin, numbers)) {
     bytes_ += curve->bytes();
     if (kin.families.size() == kFamiliesMax) {
       bytes_ -= kin.families.front().bytes();
       kin.families.erase(kin.families.begin());
     }
-    return &kin.families.emplace_back(Family{std::move(*curve), {}});
+    const int64_t t = *curve->position_of(numbers);
+    return Place{&kin.families.emplace_back(Family{std::move(*curve), {}}), t};
   }
   if (kin.lone.size() == kLoneMax)
     kin.lone.erase(kin.lone.begin());
   else
     bytes_ += numbers.size() * sizeof(int64_t);
   kin.lone.push_back(numbers);
-  return nullptr;
+  return std::nullopt;
 }
 
 uint64_t PlanFamilies::Family::bytes() const {
@@ -96,9 +97,9 @@ std::optional<KernelList> PlanFamilies::find(const wire::Segment& segment,
                                              std::span<const uint32_t> live_out,
                                              const KernelsOf& list) {
   const Numbers numbers = numbers_of(segment);
-  Family* family = family_of(kin_of(segment, live_out), numbers);
-  if (family == nullptr) return std::nullopt;
-  const int64_t t = *family->curve.position_of(numbers);
+  const std::optional<Place> place = place_of(kin_of(segment, live_out), numbers);
+  if (!place) return std::nullopt;
+  const auto [family, t] = *place;
   Range& range = family->range_of(t);
   if (++range.seen == kMadeFor) {
     range.kernels = kernels_of(*family, range, segment, list);

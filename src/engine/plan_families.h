@@ -54,7 +54,11 @@ class PlanFamilies {
   };
   static std::optional<NumberCurve> curve_of(const Kin& kin, const Numbers& numbers);
   Kin& kin_of(const wire::Segment& segment, std::span<const uint32_t> live_out);
-  Family* family_of(Kin& kin, const Numbers& numbers);
+  struct Place {
+    Family* family;
+    int64_t t;
+  };
+  std::optional<Place> place_of(Kin& kin, const Numbers& numbers);
   static std::optional<SizedKernels> kernels_of(const Family& family, const Range& range,
                                                 const wire::Segment& segment,
                                                 const KernelsOf& list);

@@ -3,6 +3,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "src/wire/arguments.h"
+
 namespace moai::engine {
 namespace {
 
@@ -12,15 +14,12 @@ using wire::Tag;
 // raw word behind it.
 template <class Words, class F>
 void for_each_integer(Words& words, F&& f) {
-  for (size_t i = 0; i < words.size();) {
-    const Tag tag = wire::tag_of(words[i]);
-    const bool is_of_words = tag == Tag::tensor_list || tag == Tag::outputs;
-    const size_t behind = is_of_words ? 0 : static_cast<size_t>(wire::words_behind(words[i]));
-    if (tag == Tag::integer) f(words[i], true);
+  wire::for_each_argument(words, [&](auto argument) {
+    const Tag tag = wire::tag_of(argument[0]);
+    if (tag == Tag::integer) f(argument[0], true);
     if (tag == Tag::integer_wide || tag == Tag::integer_list)
-      for (size_t k = 1; k <= behind; k++) f(words[i + k], false);
-    i += 1 + behind;
-  }
+      for (auto& word : argument.subspan(1)) f(word, false);
+  });
 }
 
 void add_text(std::vector<uint64_t>& to, std::string_view text) {

@@ -12,6 +12,7 @@
 #include "src/frontend/intern.h"
 #include "src/frontend/recorded_op.h"
 #include "src/frontend/split_policy.h"
+#include "src/wire/arguments.h"
 
 namespace moai::frontend {
 namespace {
@@ -146,7 +147,7 @@ std::optional<RecordedOp> Recorder::State::take_last_op() {
   RecordedOp op;
   const std::span<const uint64_t> words = words_of(open, split_before);
   bool is_any_dead = false;
-  for_each_argument(words, [&](std::span<const uint64_t> entry) {
+  wire::for_each_argument(words, [&](std::span<const uint64_t> entry) {
     if (wire::tag_of(entry[0]) == Tag::tensor) {
       const SlotState& slot = slots[wire::slot_of(entry[0])];
       is_any_dead |= slot.is_dead;
@@ -330,7 +331,7 @@ void Recorder::record(const RecordedOp& op) {
   begin(op.name);
   auto tensor_at = op.tensors.begin();
   auto text_at = op.texts.begin();
-  for_each_argument(op.words, [&](std::span<const uint64_t> entry) {
+  wire::for_each_argument(op.words, [&](std::span<const uint64_t> entry) {
     switch (wire::tag_of(entry[0])) {
       case Tag::tensor: tensor(tensor_at->first, tensor_at->second), ++tensor_at; break;
       case Tag::text: text(*text_at++); break;

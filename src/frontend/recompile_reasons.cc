@@ -10,6 +10,7 @@
 
 #include "src/frontend/intern.h"
 #include "src/frontend/recorded_op.h"
+#include "src/wire/arguments.h"
 
 namespace moai::frontend {
 namespace {
@@ -129,8 +130,8 @@ class ArgumentNames {
 
 std::vector<std::span<const uint64_t>> arguments_of(const Segment& s, size_t op) {
   std::vector<std::span<const uint64_t>> arguments;
-  for_each_argument(words_of(s, op),
-                    [&](std::span<const uint64_t> argument) { arguments.push_back(argument); });
+  wire::for_each_argument(
+      words_of(s, op), [&](std::span<const uint64_t> argument) { arguments.push_back(argument); });
   return arguments;
 }
 

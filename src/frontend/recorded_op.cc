@@ -1,6 +1,7 @@
 #include "src/frontend/recorded_op.h"
 
 #include "src/frontend/intern.h"
+#include "src/wire/arguments.h"
 
 namespace moai::frontend {
 
@@ -9,7 +10,7 @@ uint64_t signature_of(const wire::Segment& segment, size_t op) {
   const auto add = [&](uint64_t word) {
     h = fold_multiply(h ^ word, 0x9E3779B97F4A7C15ull) + 0xD1B54A32D192ED03ull;
   };
-  for_each_argument(words_of(segment, op), [&](std::span<const uint64_t> entry) {
+  wire::for_each_argument(words_of(segment, op), [&](std::span<const uint64_t> entry) {
     switch (wire::tag_of(entry[0])) {
       case wire::Tag::tensor:
         add(hash_of(ViewRef(segment.views[wire::view_of(entry[0])])));

@@ -12,19 +12,6 @@
 
 namespace moai::frontend {
 
-// Calls f(entry) for each argument: its tagged word and the raw words behind it. Tensors of a list
-// and outputs are entries of their own. Requires: sound words.
-template <class F>
-void for_each_argument(std::span<const uint64_t> words, F&& f) {
-  while (!words.empty()) {
-    const wire::Tag tag = wire::tag_of(words[0]);
-    const bool is_of_tensors = tag == wire::Tag::tensor_list || tag == wire::Tag::outputs;
-    const size_t size = is_of_tensors ? 1 : 1 + static_cast<size_t>(wire::words_behind(words[0]));
-    f(words.first(size));
-    words = words.subspan(size);
-  }
-}
-
 inline std::span<const uint64_t> words_of(const wire::Segment& s, size_t op) {
   const size_t begin = op == 0 ? 0 : s.op_end[op - 1];
   return std::span(s.words).subspan(begin, s.op_end[op] - begin);

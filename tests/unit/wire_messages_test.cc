@@ -196,6 +196,7 @@ TEST_CASE("golden bytes of version 1") {
   line("Read", encode(Read{9, sample_ops().part.views[0], 4, 5, 6}));
   line("Done", encode(Done{1, 2, 3, 4, 5, {{6, 7}}, 8, 9, 10, 11}));
   line("DoneCounts", encode(Done{1, 2, 3, 4, 5, {{6, 7}}, 8, 9, 10, 11, 12, 13, 14}));
+  line("DonePlans", encode(Done{1, 2, 3, 4, 5, {{6, 7}}, 8, 9, 10, 11, 12, 13, 14, 15, 16}));
   line("Error", encode(Error{2, true, 8, 9, "text"}));
   if (std::getenv("MOAI_GOLDEN_UPDATE")) std::ofstream(path) << now.str();
   std::ifstream in(path);

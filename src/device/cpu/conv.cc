@@ -176,9 +176,7 @@ bool has_ordered_windows(const Operand& w) {
 
 StatusOr<std::unique_ptr<Kernel>> make_conv(const LibraryKernel& k, const Target& target) {
   const DType t = k.operands[0].dtype;
-  if (is_complex(t))
-    return unimplemented(
-        "[conv] complex numbers are not supported; run this operator on the CPU: x.cpu()");
+  if (is_complex(t)) return refuse_complex(k.op);
   if (auto kernel = make_narrow_conv(k, *target.vectors)) return kernel;
   if (auto kernel = make_pointwise_conv(k, *target.vectors)) return kernel;
   const auto make = [&](const LibraryKernel& ordered) -> StatusOr<std::unique_ptr<Kernel>> {

@@ -220,9 +220,7 @@ class WgradKernel : public Kernel {
 
 StatusOr<std::unique_ptr<Kernel>> make_conv_wgrad(const LibraryKernel& k, const Target& target) {
   const DType t = k.operands[0].dtype;
-  if (is_complex(t))
-    return unimplemented(
-        "[conv_wgrad] complex numbers are not supported; run this operator on the CPU: x.cpu()");
+  if (is_complex(t)) return refuse_complex(k.op);
   const auto make = [&](const LibraryKernel& in_order) -> StatusOr<std::unique_ptr<Kernel>> {
     if (auto kernel = make_narrow_wgrad(in_order, *target.vectors)) return kernel;
     if (auto kernel = make_bf16_wgrad(in_order, target)) return kernel;

@@ -257,9 +257,7 @@ StatusOr<std::unique_ptr<Kernel>> make_dot_general(const LibraryKernel& k, const
   if (target.bf16 != nullptr && t == DType::bf16 && k.operands[1].dtype == DType::bf16 &&
       is_float(k.operands[2].dtype) && k.operands[2].dtype != DType::f64)
     return std::unique_ptr<Kernel>(new Bf16DotKernel(k, target));
-  if (is_complex(t))
-    return unimplemented(
-        "[dot_general] complex numbers are not supported; run this operator on the CPU: x.cpu()");
+  if (is_complex(t)) return refuse_complex(k.op);
   if (t == DType::f64) return std::unique_ptr<Kernel>(new DotKernel<double>(k, target));
   if (is_float(t)) return std::unique_ptr<Kernel>(new DotKernel<float>(k, target));
   return std::unique_ptr<Kernel>(new DotKernel<int64_t>(k, target));

@@ -252,8 +252,7 @@ StatusOr<std::unique_ptr<Kernel>> make_scatter(const LibraryKernel& k) {
   std::unique_ptr<Kernel> kernel;
   if (!with_element(k.operands[2].dtype,
                     [&](auto e) { kernel.reset(new ScatterKernel<decltype(e)>(k)); }))
-    return unimplemented(
-        "[scatter] complex numbers are not supported; run this operator on the CPU: x.cpu()");
+    return refuse_complex(k.op);
   return kernel;
 }
 StatusOr<std::unique_ptr<Kernel>> make_update_slice(const LibraryKernel& k) {

@@ -4,6 +4,9 @@
 
 namespace moai::cpu {
 
+// What kernels of real numbers say to complex ones.
+Status refuse_complex(Prim op);
+
 StatusOr<std::unique_ptr<Kernel>> make_dot_general(const LibraryKernel&, const Target&);
 StatusOr<std::unique_ptr<Kernel>> make_conv(const LibraryKernel&, const Target&);
 StatusOr<std::unique_ptr<Kernel>> make_conv_wgrad(const LibraryKernel&, const Target&);

@@ -49,6 +49,12 @@ Status check(const LibraryKernel& k) {
 
 }  // namespace
 
+Status refuse_complex(Prim op) {
+  return unimplemented(
+      "[" + std::string(info(op).name) +
+      "] complex numbers are not supported; run this operator on the CPU: x.cpu()");
+}
+
 StatusOr<std::unique_ptr<Kernel>> make_library_kernel(const LibraryKernel& k,
                                                       const Target& target) {
   MOAI_RETURN_IF_ERROR(check(k));

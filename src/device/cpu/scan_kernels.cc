@@ -136,9 +136,7 @@ StatusOr<std::unique_ptr<Kernel>> make_scan(const LibraryKernel& k) {
   std::unique_ptr<Kernel> kernel;
   if (!with_element(k.operands[0].dtype,
                     [&](auto e) { kernel.reset(new ScanKernel<decltype(e)>(k)); }))
-    return unimplemented(
-        "[" + std::string(info(k.op).name) +
-        "] complex numbers are not supported; run this operator on the CPU: x.cpu()");
+    return refuse_complex(k.op);
   return kernel;
 }
 

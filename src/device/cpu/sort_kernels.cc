@@ -130,16 +130,14 @@ StatusOr<std::unique_ptr<Kernel>> make_sort(const LibraryKernel& k) {
   std::unique_ptr<Kernel> kernel;
   if (!with_element(k.operands[0].dtype,
                     [&](auto e) { kernel.reset(new SortKernel<decltype(e)>(k)); }))
-    return unimplemented(
-        "[sort] complex numbers are not supported; run this operator on the CPU: x.cpu()");
+    return refuse_complex(k.op);
   return kernel;
 }
 StatusOr<std::unique_ptr<Kernel>> make_nonzero(const LibraryKernel& k) {
   std::unique_ptr<Kernel> kernel;
   if (!with_element(k.operands[0].dtype,
                     [&](auto e) { kernel.reset(new NonzeroKernel<decltype(e)>(k)); }))
-    return unimplemented(
-        "[nonzero] complex numbers are not supported; run this operator on the CPU: x.cpu()");
+    return refuse_complex(k.op);
   return kernel;
 }
 

@@ -232,8 +232,7 @@ StatusOr<std::unique_ptr<Kernel>> make_window(const LibraryKernel& k, const Targ
   if (!with_element(k.operands[0].dtype, [&](auto e) {
         kernel.reset(new WindowKernel<decltype(e)>(k, *target.vectors));
       }))
-    return unimplemented(
-        "[reduce_window] complex numbers are not supported; run this operator on the CPU: x.cpu()");
+    return refuse_complex(k.op);
   return kernel;
 }
 

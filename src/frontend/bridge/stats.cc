@@ -79,6 +79,7 @@ std::string stats_json() {
   number("blocking_round_trips", c.blocking_round_trips);
   number("bytes_up", c.bytes_up);
   number("bytes_down", c.bytes_down);
+  // A known segment is planned again for other results: the worker may resize more than are new.
   const uint64_t resized = std::min(c.segments_new, c.worker.plans_resized);
   number("segments_compiled", c.segments_new - resized);
   number("segments_resized", resized);
